@@ -1,0 +1,125 @@
+import {
+  type Const,
+  EmitError,
+  type Expr,
+  expectType,
+  f32Bits,
+  f32Const,
+  f64Bits,
+  f64Const,
+  i32Const,
+  i64Const,
+  Op,
+  v128Const,
+} from './expr.ts';
+import { fold } from './fold.ts';
+import { type Group, type Namespace, OPCODE_ROWS, type OPCODES, type OpcodeRow, type ValType } from './opcodes.ts';
+
+// From the table's strings to signatures: 'i32 i64' becomes [Expr<'i32'>, Expr<'i64'>].
+type Words<S extends string> = S extends `${infer Head} ${infer Rest}` ? Head | Words<Rest> : S;
+type Operands<S extends string> = S extends `${infer Head extends ValType} ${infer Rest}`
+  ? [Expr<Head>, ...Operands<Rest>]
+  : S extends ValType
+    ? [Expr<S>]
+    : [];
+type Immediates<I> = I extends `mem:${string}`
+  ? [offset?: number]
+  : I extends `lane:${string}`
+    ? [lane: number]
+    : I extends `memlane:${string}`
+      ? [lane: number, offset?: number]
+      : I extends 'shuffle'
+        ? [lanes: readonly number[]]
+        : [];
+type Method<G extends Group> = (...args: [...Operands<G[1]>, ...Immediates<G[4]>]) => Expr<G[2]>;
+type Methods<N extends Namespace> = { readonly [G in (typeof OPCODES)[N][number] as Words<G[3]>]: Method<G> };
+
+function checkLane(row: OpcodeRow, lane: unknown, count: number): number {
+  if (!Number.isInteger(lane) || (lane as number) < 0 || (lane as number) >= count) {
+    throw new EmitError(`${row.name}: lane ${lane} is not below ${count}`);
+  }
+  return lane as number;
+}
+
+function checkOffset(row: OpcodeRow, offset: unknown = 0): number {
+  if (!Number.isInteger(offset) || (offset as number) < 0 || (offset as number) > 0xffffffff) {
+    throw new EmitError(`${row.name}: offset ${offset} is not a u32`);
+  }
+  return offset as number;
+}
+
+/** An instruction with immediates; they follow its operands in `args`. */
+function withImmediates(row: OpcodeRow, args: readonly unknown[]): Expr {
+  const count = row.operands.length;
+  const [a, b, c] = args.slice(0, count) as Expr[];
+  const [first, second] = args.slice(count);
+  switch (row.immediate) {
+    case 'mem':
+      return new Op(row, a, b, c, checkOffset(row, first));
+    case 'lane':
+      return new Op(row, a, b, c, 0, checkLane(row, first, row.size));
+    case 'memlane':
+      return new Op(row, a, b, c, checkOffset(row, second), checkLane(row, first, 16 >> row.size));
+    case 'shuffle': {
+      const lanes = first as readonly number[];
+      if (lanes?.length !== 16) throw new EmitError(`${row.name}: wants 16 lanes`);
+      for (const lane of lanes) checkLane(row, lane, 32);
+      return new Op(row, a, b, c, 0, 0, [...lanes]);
+    }
+    default:
+      return new Op(row, a, b, c);
+  }
+}
+
+function checkArity(row: OpcodeRow, given: number): void {
+  const least = row.operands.length + (/^(lane|memlane|shuffle)$/.test(row.immediate) ? 1 : 0);
+  const most = least + (row.immediate.startsWith('mem') ? 1 : 0);
+  if (given < least || given > most) throw new EmitError(`${row.name}: ${given} arguments instead of ${least}`);
+}
+
+/** The function behind one table row. The checks at run time are for callers whose types are not known statically. */
+function constructorOf(row: OpcodeRow): (...args: unknown[]) => Expr {
+  const { operands } = row;
+  if (row.immediate !== '') {
+    return (...args) => {
+      checkArity(row, args.length);
+      operands.forEach((type, index) => {
+        expectType(row.name, args[index] as Expr, type);
+      });
+      return withImmediates(row, args);
+    };
+  }
+  const [typeA, typeB, typeC] = operands;
+  return (...args) => {
+    const [a, b, c] = args as Expr[];
+    if (args.length !== operands.length) checkArity(row, args.length);
+    if (typeA !== undefined && a?.type !== typeA) expectType(row.name, a, typeA);
+    if (typeB !== undefined && b?.type !== typeB) expectType(row.name, b, typeB);
+    if (typeC !== undefined && c?.type !== typeC) expectType(row.name, c, typeC);
+    return fold(row, a, b) ?? new Op(row, a, b, c);
+  };
+}
+
+function methods<N extends Namespace>(namespace: N): Methods<N> {
+  const rows = OPCODE_ROWS.filter((row) => row.namespace === namespace);
+  return Object.fromEntries(rows.map((row) => [row.method, constructorOf(row)])) as unknown as Methods<N>;
+}
+
+export const i32 = { ...methods('i32'), const: i32Const };
+export const i64 = { ...methods('i64'), const: i64Const };
+export const f32 = { ...methods('f32'), const: f32Const, constBits: f32Bits };
+export const f64 = { ...methods('f64'), const: f64Const, constBits: f64Bits };
+export const v128 = { ...methods('v128'), const: v128Const };
+export const memory = methods('memory');
+export const i8x16 = methods('i8x16');
+export const i16x8 = methods('i16x8');
+export const i32x4 = methods('i32x4');
+export const i64x2 = methods('i64x2');
+export const f32x4 = methods('f32x4');
+export const f64x2 = methods('f64x2');
+
+/** A zero of the type, for what must be initialised. */
+export function zeroOf<T extends ValType>(type: T): Const<T> {
+  const zeros = { i32: i32Const(0), i64: i64Const(0), f32: f32Const(0), f64: f64Const(0), v128: v128Const(0n, 0n) };
+  return zeros[type] as unknown as Const<T>;
+}
