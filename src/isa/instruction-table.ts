@@ -2,10 +2,13 @@
 import { buildLookup, type LookupRow } from './lookup.ts';
 import { parseTable } from './parse.ts';
 import type { InstructionRow } from './row.ts';
+import { AVX } from './tables/avx.ts';
 import { ONE_BYTE } from './tables/one-byte.ts';
+import { SIMD } from './tables/simd.ts';
 import { THREE_BYTE, TWO_BYTE } from './tables/two-byte.ts';
+import { X87 } from './tables/x87.ts';
 
-const TABLES: readonly string[] = [ONE_BYTE, TWO_BYTE, THREE_BYTE];
+const TABLES: readonly string[] = [ONE_BYTE, TWO_BYTE, THREE_BYTE, X87, SIMD, AVX];
 
 const LOOKUP_ROWS: readonly LookupRow[] = TABLES.flatMap(parseTable).map((row, id) => ({ id, ...row }));
 

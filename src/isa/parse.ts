@@ -10,7 +10,7 @@
  *   +------------- map: absent (one byte), 0F, 0F38, 0F3A, V0F, V0F38, V0F3A
  *
  * Attributes: lock; rep repz; d64 f64 i64 o64; cpl0 iopl io umip tsd pce; jump call ret cond system; byte; nomod;
- * w32 (VEX.W is ignored outside 64-bit mode); @feature.
+ * w32 (VEX.W is ignored outside 64-bit mode); @feature or @feature/feature256.
  */
 import { CONDITIONS } from './conditions.ts';
 import { flagEffects } from './flags.ts';
@@ -91,7 +91,7 @@ function parseLine(line: string): ParsedRow[] {
   if (!operandText) throw new Error(`instruction table: incomplete line "${line}"`);
   const selector = parseSelector(selectorText!);
   const operands = operandText === '-' ? [] : operandText.split(',').map(parseOperand);
-  const feature = words.find((word) => word.startsWith('@'))?.slice(1) ?? '';
+  const [feature = '', feature256 = feature] = (words.find((word) => word.startsWith('@')) ?? '@').slice(1).split('/');
   const has = (word: string) => words.includes(word);
   for (const word of words) {
     if (word.startsWith('@') || [...PLAIN, ...BLOCK_ENDS, ...PRIVILEGES].includes(word)) continue;
@@ -124,6 +124,7 @@ function parseLine(line: string): ParsedRow[] {
     privilege: (words.find((word) => PRIVILEGES.includes(word)) as Privilege | undefined) ?? 'none',
     blockEnd: (words.find((word) => BLOCK_ENDS.includes(word)) as BlockEnd | undefined) ?? 'none',
     feature,
+    feature256,
     wIgnoredOutside64: has('w32'),
   });
   if (selector.repeat === '+cc') {

@@ -133,4 +133,6 @@ export interface InstructionRow {
   readonly blockEnd: BlockEnd;
   /** CPUID feature that must be offered, '' for the base set. */
   readonly feature: string;
+  /** The same for VEX.L = 1; mostly equal to `feature`. */
+  readonly feature256: string;
 }

@@ -12,10 +12,9 @@ function setOperand(operand: Operand, kind: OperandKind, reg: number, size: numb
 }
 
 function setGpr(operand: Operand, reg: number, size: number, hasRex: boolean): void {
-  if (size !== 8) return setOperand(operand, 'gpr', reg, size);
-  setOperand(operand, 'reg8', reg, 8);
+  setOperand(operand, size === 8 ? 'reg8' : 'gpr', reg, size);
   // Without REX the byte registers 4 to 7 are AH, CH, DH, BH (Intel SDM Vol. 2, table 2-2).
-  if (!hasRex && reg >= 4 && reg < 8) {
+  if (size === 8 && !hasRex && reg >= 4 && reg < 8) {
     operand.reg = reg - 4;
     operand.high8 = true;
   }
@@ -67,31 +66,44 @@ function setRegisterOrMemory(out: Instruction, operand: Operand, spec: OperandSp
 function setRegister(out: Instruction, operand: Operand, spec: OperandSpec, size: number): void {
   switch (spec.method) {
     case 'G':
-      return setGpr(operand, out.reg, size, out.rex !== 0);
+      setGpr(operand, out.reg, size, out.rex !== 0);
+      break;
     case 'R':
-      return setGpr(operand, out.rm, size, out.rex !== 0);
+      setGpr(operand, out.rm, size, out.rex !== 0);
+      break;
     case 'B':
-      return setOperand(operand, 'gpr', out.vvvv, size);
+      setOperand(operand, 'gpr', out.vvvv, size);
+      break;
     case 'Z':
-      return setGpr(operand, (out.opcode & 7) | ((out.rex & 1) << 3), size, out.rex !== 0);
+      setGpr(operand, (out.opcode & 7) | ((out.rex & 1) << 3), size, out.rex !== 0);
+      break;
     case 'S':
-      return setOperand(operand, 'sreg', out.reg & 7, 16);
+      setOperand(operand, 'sreg', out.reg & 7, 16);
+      break;
     case 'C':
-      return setOperand(operand, 'creg', out.reg, size);
+      setOperand(operand, 'creg', out.reg, size);
+      break;
     case 'D':
-      return setOperand(operand, 'dreg', out.reg, size);
+      setOperand(operand, 'dreg', out.reg, size);
+      break;
     case 'P':
-      return setOperand(operand, 'mmx', out.reg & 7, size);
+      setOperand(operand, 'mmx', out.reg & 7, size);
+      break;
     case 'N':
-      return setOperand(operand, 'mmx', out.rm & 7, size);
+      setOperand(operand, 'mmx', out.rm & 7, size);
+      break;
     case 'T':
-      return setOperand(operand, 'st', out.modrm & 7, 80);
+      setOperand(operand, 'st', out.modrm & 7, 80);
+      break;
     case 'V':
-      return setVector(operand, out.reg, size);
+      setVector(operand, out.reg, size);
+      break;
     case 'U':
-      return setVector(operand, out.rm, size);
+      setVector(operand, out.rm, size);
+      break;
     case 'H':
-      return setVector(operand, out.vvvv, size);
+      setVector(operand, out.vvvv, size);
+      break;
     default:
       throw new Error(`operand code ${spec.text}: the decoder does not know it`);
   }

@@ -31,8 +31,9 @@ export const TWO_BYTE = `
   0F.08       INVD        -        cpl0 system
   0F.09       WBINVD      -        cpl0 system
   0F.0B       UD2         -        system
-  0F.0D       PREFETCH    Mb
-  0F.0D/1     PREFETCHW   Mb
+  0F.0D       NOP         Ev
+  0F.0Dm      PREFETCH    Mb
+  0F.0D/1m    PREFETCHW   Mb
   0F.18       NOP         Ev
   0F.18/0m    PREFETCHNTA Mb
   0F.18/1m    PREFETCHT0  Mb
