@@ -62,7 +62,7 @@ export const FAULT_PC = 0x124;
 export const TLB_CURRENT = 0x128;
 /** u32: linear-memory address of the instruction TLB for the current privilege. */
 export const ITLB_CURRENT = 0x12c;
-/** u32: address mask of the current code: 0xffff, 0xffffffff, or all ones (read as i64). */
+/** i64: mask of effective addresses of the current code's default address size: 0xffff, 0xffffffff, or all ones. */
 export const ADDRESS_MASK = 0x130;
 /** u32: current privilege level, 0..3. */
 export const CPL = 0x138;
@@ -77,6 +77,16 @@ export const TICK_BASE = 0x148;
 export const BUDGET_START = 0x150;
 /** u32: pending debug bits for DR6 (single-step, breakpoint hit) to deliver after the instruction. */
 export const PENDING_DEBUG = 0x154;
+/** f64: the tick at which INTERRUPT_SHADOW ends: it holds off interrupts only at that very tick. */
+export const SHADOW_TICK = 0x158;
+/** i64: mask of RIP in the current code: 0xffff, 0xffffffff, or all ones. */
+export const RIP_MASK = 0x160;
+/** u64: linear address handed from generated code to TypeScript. */
+export const ARG_LINEAR = 0x168;
+/** i64: mask of the stack pointer: 0xffff, 0xffffffff, or all ones. */
+export const STACK_MASK = 0x178;
+/** u64: value handed over together with it. */
+export const ARG_VALUE = 0x170;
 
 /**
  * Segment registers, 16 bytes each, ES CS SS DS FS GS LDTR TR (bases of the first six in their slots):

@@ -1,0 +1,86 @@
+/** Near transfers of control. Where execution goes on is the engine tier's business (`Control`). */
+import { CONDITIONS } from '../../isa/conditions.ts';
+import { type Expr, i32, i64, type Local } from '../../wasm/index.ts';
+import * as L from '../layout.ts';
+import type { Operation, Semantics } from './operation.ts';
+
+/** Ways out of a block. Each ends the code path: nothing may follow it. */
+export interface Control {
+  /** On behind the instruction. */
+  fallThrough(): void;
+  /** To the instruction's relative target. */
+  jumpRelative(): void;
+  /** To RIP = `target` (cut to the operand size already). */
+  jumpTo(target: Expr<'i64'>): void;
+  /** Leave the run with RIP still on this instruction (a REP whose budget ran out). */
+  suspend(): void;
+  /** RIP of the next instruction; `indirect` for instructions that have register or memory operands. */
+  nextRip(indirect: boolean): Expr<'i64'>;
+  /** RIP of the relative target, not cut. */
+  targetRip(): Expr<'i64'>;
+}
+
+/** Cuts a target to a 16-bit IP where the operand size says so. */
+const cut = (o: Operation, target: Expr<'i64'>): Expr<'i64'> => (o.size === 16 ? i64.and(target, i64.const(0xffff)) : target);
+
+function jump(o: Operation): void {
+  if (o.size === 16) o.control.jumpTo(cut(o, o.control.targetRip()));
+  else o.control.jumpRelative();
+}
+
+const jmp: Semantics = (o) => {
+  if (o.operands.length === 0) jump(o);
+  else o.control.jumpTo(o.let(o.read(0), 'target'));
+};
+
+const call: Semantics = (o) => {
+  if (o.operands.length === 0) {
+    o.push(o.control.nextRip(false));
+    jump(o);
+    return;
+  }
+  const target = o.let(o.read(0), 'target');
+  o.push(o.control.nextRip(true));
+  o.control.jumpTo(target);
+};
+
+/** RET [imm16]: the immediate releases stack beyond the return address. */
+const ret: Semantics = (o) => {
+  const target = o.pop(o.size);
+  if (o.operands.length > 0) {
+    const sp = o.stackPointer(i64.add(i64.load(i32.const(L.GPR + 32)), i64.and(o.fields.imm(), i64.const(0xffff))));
+    o.setStackPointer(sp);
+  }
+  o.control.jumpTo(target);
+};
+
+function branch(o: Operation, condition: Expr<'i32'>): void {
+  o.f.if(condition, () => jump(o), () => o.control.fallThrough());
+}
+
+/** rCX by address size, decremented; writes it back. */
+function countDown(o: Operation): Local<'i64'> {
+  const n = o.let(i64.sub(o.reg(1, o.addressSize), i64.const(1)), 'count');
+  o.setReg(1, n, o.addressSize);
+  return o.let(o.reg(1, o.addressSize), 'left');
+}
+const isNotZero = (v: Expr<'i64'>): Expr<'i32'> => i32.eqz(i64.eqz(v));
+
+export const control: Record<string, Semantics> = {
+  JMP: jmp,
+  CALL: call,
+  RET: ret,
+  ...Object.fromEntries(
+    CONDITIONS.map((name, cc): [string, Semantics] => [`J${name}`, (o) => branch(o, o.flags.condition(o.f, cc))]),
+  ),
+  JCXZ: (o) => branch(o, i64.eqz(o.reg(1, o.addressSize))),
+  LOOP: (o) => branch(o, isNotZero(countDown(o))),
+  LOOPZ: (o) => {
+    const n = countDown(o);
+    branch(o, i32.and(isNotZero(n), o.let(o.flags.condition(o.f, 4))));
+  },
+  LOOPNZ: (o) => {
+    const n = countDown(o);
+    branch(o, i32.and(isNotZero(n), o.let(o.flags.condition(o.f, 5))));
+  },
+};

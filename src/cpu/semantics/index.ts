@@ -1,0 +1,21 @@
+/** The meaning of every mnemonic that generated code executes. One family a file; system and x87 instructions are TypeScript. */
+import { arithmetic } from './arithmetic.ts';
+import { bits } from './bits.ts';
+import { control } from './control.ts';
+import { moves } from './moves.ts';
+import { muldiv } from './muldiv.ts';
+import type { Semantics } from './operation.ts';
+import { shifts } from './shifts.ts';
+import { stack } from './stack.ts';
+import { strings } from './strings.ts';
+
+export const semantics: Record<string, Semantics | undefined> = {
+  ...arithmetic,
+  ...shifts,
+  ...muldiv,
+  ...moves,
+  ...bits,
+  ...stack,
+  ...strings,
+  ...control,
+};

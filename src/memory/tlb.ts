@@ -1,0 +1,182 @@
+/**
+ * Translation look-aside buffers of one vcpu, in linear memory, direct-mapped.
+ *
+ * What they hold is visible to guests (Linux clears accessed bits without a flush), so fill, replacement and flush
+ * are the same whoever executes: generated code only ever reads them.
+ *
+ * There is one data TLB for each *view*, the rights with which an access is made, so that a hit needs no check of rights:
+ *
+ *     view 0 USER            CPL 3
+ *     view 1 SUPERVISOR      CPL 0..2 and implicit accesses; SMAP enforced
+ *     view 2 SUPERVISOR_AC   CPL 0..2 with RFLAGS.AC: SMAP suspended
+ *
+ * Data entry, 32 bytes:
+ *
+ *      0                8               16        20        24        28
+ *     ┌────────────────┬────────────────┬─────────┬─────────┬─────────┬─────────┐
+ *     │ read tag       │ write tag      │ host    │ flags   │ mfn     │ -       │
+ *     └────────────────┴────────────────┴─────────┴─────────┴─────────┴─────────┘
+ *     read tag:  linear address of the page
+ *     write tag: the same if a write may go straight to memory. Cleared for *host* reasons too (decoded code on the
+ *                page, dirty tracking): then flag WRITABLE still says that the guest may write, without another walk.
+ *     host:      address of the page in linear memory
+ *
+ * Instruction entry, 16 bytes, views 0 and 1 only:
+ *
+ *      0                8         12
+ *     ┌────────────────┬─────────┬─────────┐
+ *     │ tag            │ table   │ mfn+flag│   table: the code page's block table, or the all-zero one
+ *     └────────────────┴─────────┴─────────┘   bit 31 of the last word: global
+ *
+ * A hit is `(linear ^ tag) <= 4096 - size`, which also rejects accesses that leave the page. An empty entry `i` carries the
+ * address of a page that maps to entry `i ^ 1`, so nothing that selects it can match.
+ */
+export const TLB_ENTRIES = 512;
+export const TLB_ENTRY_BYTES = 32;
+export const TLB_VIEW_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
+export const ITLB_ENTRIES = 256;
+export const ITLB_ENTRY_BYTES = 16;
+export const ITLB_VIEW_BYTES = ITLB_ENTRIES * ITLB_ENTRY_BYTES;
+export const DATA_VIEWS = 3;
+export const FETCH_VIEWS = 2;
+export const View = { USER: 0, SUPERVISOR: 1, SUPERVISOR_AC: 2 } as const;
+/** Bytes of all TLBs of one vcpu. */
+export const TLB_SET_BYTES = DATA_VIEWS * TLB_VIEW_BYTES + FETCH_VIEWS * ITLB_VIEW_BYTES;
+
+export const TLB_WRITE_TAG = 8;
+export const TLB_HOST = 16;
+export const TLB_FLAGS = 20;
+export const TLB_MFN = 24;
+export const ITLB_TABLE = 8;
+export const ITLB_MFN = 12;
+
+export const TlbFlag = { VALID: 1, WRITABLE: 2, GLOBAL: 4 } as const;
+const ITLB_GLOBAL = 0x80000000;
+
+/** The TLBs of one vcpu at `base` of linear memory. Addresses come as two unsigned halves. */
+export class TlbSet {
+  readonly base: number;
+  readonly #u32: Uint32Array;
+  readonly #emptyTable: number;
+
+  /** @param emptyTable address of the block table that is all zero */
+  constructor(buffer: ArrayBufferLike, base: number, emptyTable: number) {
+    this.base = base;
+    this.#u32 = new Uint32Array(buffer);
+    this.#emptyTable = emptyTable;
+    this.flush(true);
+  }
+
+  dataView(view: number): number {
+    return this.base + view * TLB_VIEW_BYTES;
+  }
+  fetchView(view: number): number {
+    return this.base + DATA_VIEWS * TLB_VIEW_BYTES + view * ITLB_VIEW_BYTES;
+  }
+
+  /** Address of the data entry that `linear` selects. */
+  dataEntry(view: number, lo: number): number {
+    return this.dataView(view) + ((lo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+  }
+  fetchEntry(view: number, lo: number): number {
+    return this.fetchView(view) + ((lo >>> 12) & (ITLB_ENTRIES - 1)) * ITLB_ENTRY_BYTES;
+  }
+
+  /** True if entry `at` (data or fetch) holds the page of `hi:lo`. */
+  holds(at: number, lo: number, hi: number): boolean {
+    const i = at >> 2;
+    return this.#u32[i]! === (lo & 0xfffff000) >>> 0 && this.#u32[i + 1]! === hi;
+  }
+
+  fillData(view: number, lo: number, hi: number, host: number, mfn: number, flags: number, hostWritable: boolean): void {
+    const at = this.dataEntry(view, lo);
+    const i = at >> 2;
+    const page = (lo & 0xfffff000) >>> 0;
+    this.#u32[i] = page;
+    this.#u32[i + 1] = hi;
+    this.#u32[i + 4] = host;
+    this.#u32[i + 5] = flags | TlbFlag.VALID;
+    this.#u32[i + 6] = mfn;
+    this.#setWriteTag(i, hostWritable && (flags & TlbFlag.WRITABLE) !== 0);
+  }
+
+  fillFetch(view: number, lo: number, hi: number, mfn: number, global: boolean): number {
+    const at = this.fetchEntry(view, lo);
+    const i = at >> 2;
+    this.#u32[i] = (lo & 0xfffff000) >>> 0;
+    this.#u32[i + 1] = hi;
+    this.#u32[i + 2] = this.#emptyTable;
+    this.#u32[i + 3] = mfn | (global ? ITLB_GLOBAL : 0);
+    return at;
+  }
+
+  /** Opens (or shuts) the fast path for writes of a data entry, for host reasons. */
+  setHostWritable(at: number, writable: boolean): void {
+    this.#setWriteTag(at >> 2, writable);
+  }
+
+  /** Shuts the fast write path of every entry for machine frame `mfn`, or of all entries for -1. */
+  protectFrame(mfn: number): void {
+    const end = (this.base + DATA_VIEWS * TLB_VIEW_BYTES) >> 2;
+    for (let i = this.base >> 2; i < end; i += TLB_ENTRY_BYTES >> 2) {
+      if ((this.#u32[i + 5]! & TlbFlag.VALID) !== 0 && (mfn < 0 || this.#u32[i + 6] === mfn)) this.#setWriteTag(i, false);
+    }
+  }
+
+  /** Forgets the block tables that fetch entries point to (of one frame, or all for -1): decoded code changed, not the translation. */
+  forgetTables(mfn: number): void {
+    const start = this.fetchView(0) >> 2;
+    const end = (this.base + TLB_SET_BYTES) >> 2;
+    for (let i = start; i < end; i += ITLB_ENTRY_BYTES >> 2) {
+      if (mfn < 0 || (this.#u32[i + 3]! & 0x7fffffff) === mfn) this.#u32[i + 2] = this.#emptyTable;
+    }
+  }
+
+  /** Drops all entries, or all but the global ones. */
+  flush(global: boolean): void {
+    for (let v = 0; v < DATA_VIEWS; v++) {
+      for (let e = 0, i = this.dataView(v) >> 2; e < TLB_ENTRIES; e++, i += TLB_ENTRY_BYTES >> 2) {
+        if (global || (this.#u32[i + 5]! & TlbFlag.GLOBAL) === 0) this.#emptyData(i, e);
+      }
+    }
+    for (let v = 0; v < FETCH_VIEWS; v++) {
+      for (let e = 0, i = this.fetchView(v) >> 2; e < ITLB_ENTRIES; e++, i += ITLB_ENTRY_BYTES >> 2) {
+        if (global || (this.#u32[i + 3]! & ITLB_GLOBAL) === 0) this.#emptyFetch(i, e);
+      }
+    }
+  }
+
+  /** Drops the entries for one page in every view. */
+  flushPage(lo: number, hi: number): void {
+    for (let v = 0; v < DATA_VIEWS; v++) {
+      const at = this.dataEntry(v, lo);
+      if (this.holds(at, lo, hi)) this.#emptyData(at >> 2, (lo >>> 12) & (TLB_ENTRIES - 1));
+    }
+    for (let v = 0; v < FETCH_VIEWS; v++) {
+      const at = this.fetchEntry(v, lo);
+      if (this.holds(at, lo, hi)) this.#emptyFetch(at >> 2, (lo >>> 12) & (ITLB_ENTRIES - 1));
+    }
+  }
+
+  #setWriteTag(i: number, writable: boolean): void {
+    const page = this.#u32[i]!;
+    this.#u32[i + 2] = writable ? page : (page ^ 0x1000) >>> 0;
+    this.#u32[i + 3] = this.#u32[i + 1]!;
+  }
+  #emptyData(i: number, e: number): void {
+    const page = (e ^ 1) << 12;
+    this.#u32[i] = page;
+    this.#u32[i + 1] = 0;
+    this.#u32[i + 2] = page;
+    this.#u32[i + 3] = 0;
+    this.#u32[i + 5] = 0;
+    this.#u32[i + 6] = 0;
+    this.#u32[i + 4] = 0;
+  }
+  #emptyFetch(i: number, e: number): void {
+    this.#u32[i] = (e ^ 1) << 12;
+    this.#u32[i + 1] = 0;
+    this.#u32[i + 2] = this.#emptyTable;
+    this.#u32[i + 3] = 0;
+  }
+}
