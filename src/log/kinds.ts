@@ -6,7 +6,7 @@
  *   effect  something the machine did because of them: searchable, and what a replay is checked against.
  *
  * Numbers and fields go into recordings. A new kind takes a free number, a new name of an enumeration goes to its end;
- * neither disturbs old recordings. Anything else changes the meaning of old files: raise FORMAT_VERSION (limits.ts).
+ * neither disturbs old recordings. Anything else changes the meaning of old files: raise FORMAT_VERSION (recording.ts).
  */
 
 /** Value types of fields, with what they are to a TypeScript user and how many 32-bit words a record spends on them. */

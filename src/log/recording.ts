@@ -1,0 +1,399 @@
+/**
+ * The recording file: its version, its limits, its writer and its reader. Append-only; drawn in recordings/README.md.
+ *
+ *     ┌──────────────────┬────────┬─────────┬─ ─┬──────────┬───────────┬─ ─┬───────┬─────┐
+ *     │ preamble, 16 B   │ HEADER │ IMAGE … │   │ [INPUTS] │ EFFECTS   │ … │ INDEX │ END │
+ *     └──────────────────┴────────┴─────────┴─ ─┴──────────┴───────────┴─ ─┴───────┴─────┘
+ *       "REXEN\r\n\x1a", version u32, CRC-32 of the 12 bytes before; the rest are frames (codec/frame.ts)
+ *
+ *     HEADER    JSON: who, when, the machine's configuration, the table of images, the table of event kinds
+ *     IMAGE     u32 index in the table of images, then the content; small images only, others are named by SHA-256
+ *     INPUTS    the inputs of the batch that the next frame completes (codec/batch.ts)
+ *     EFFECTS   the effects of a batch; with this frame the batch counts
+ *     INDEX     where batches are; can be rebuilt by a scan
+ *     END       totals and the digest of the session: the recording was ended, not cut
+ *
+ * A file that was cut anywhere opens and goes as far as its last complete batch. A damaged one opens too, as far as the
+ * damage, and says where that is.
+ */
+import { crc32 } from 'node:zlib';
+import type { LogSink, RecordBatch } from './append.ts';
+import {
+  BATCH_HEAD_BYTES,
+  type BatchHead,
+  BatchEncoder,
+  decodeBatch,
+  decodeHead,
+  type KindBytes,
+} from './codec/batch.ts';
+import { type BatchEntry, decodeIndex, encodeIndex, sameEntry } from './codec/batch-index.ts';
+import { RecordingError } from './codec/error.ts';
+import {
+  type ByteSink,
+  type ByteSource,
+  encodeFrame,
+  FRAME_HEADER_BYTES,
+  type FrameHeader,
+  type FrameLimits,
+  inflateBody,
+  readFrameHeader,
+  readStored,
+} from './codec/frame.ts';
+import { checkHeader, kindTable, type RecordingHeader } from './codec/header.ts';
+import { toU53 } from './record.ts';
+
+export { RecordingError } from './codec/error.ts';
+export type { BatchEntry } from './codec/batch-index.ts';
+export type { ByteSink, ByteSource } from './codec/frame.ts';
+export type { ImageEntry, RecordingHeader } from './codec/header.ts';
+
+/**
+ * Raise it when old readers would misread new files or new readers old ones; history in recordings/README.md.
+ */
+export const FORMAT_VERSION = 1;
+
+export const MAGIC = Uint8Array.of(0x52, 0x45, 0x58, 0x45, 0x4e, 0x0d, 0x0a, 0x1a);
+export const PREAMBLE_BYTES = 16;
+
+/** Frame types and how large they may become. */
+export const FRAME = {
+  HEADER: { type: 1, name: 'header', head: 0, maxBytes: 1 << 20 },
+  IMAGE: { type: 2, name: 'image', head: 4, maxBytes: 1 << 20 },
+  INPUTS: { type: 3, name: 'inputs', head: BATCH_HEAD_BYTES, maxBytes: 16 << 20 },
+  EFFECTS: { type: 4, name: 'effects', head: BATCH_HEAD_BYTES, maxBytes: 16 << 20 },
+  INDEX: { type: 5, name: 'index', head: 0, maxBytes: 32 << 20 },
+  END: { type: 6, name: 'end', head: 64, maxBytes: 64 },
+} as const satisfies Record<string, FrameLimits & { type: number; name: string }>;
+
+/** Images up to this size lie in the recording itself. */
+export const MAX_EMBEDDED_IMAGE_BYTES = 256 << 10;
+/** More batches than this in one file are refused: 2^20 full ones are 17 billion events. */
+export const MAX_BATCHES = 1 << 20;
+export const MAX_IMAGES = 256;
+
+const LIMITS_BY_TYPE = new Map<number, (typeof FRAME)[keyof typeof FRAME]>(
+  Object.values(FRAME).map((frame) => [frame.type, frame]),
+);
+
+const nothing = new Uint8Array(0);
+
+/** What a session adds up to. */
+export interface Totals {
+  readonly events: number;
+  readonly lastTick: number;
+  /** SHA-256, hexadecimal (EventLog.digest). */
+  readonly digest: string;
+}
+
+// -- writer -----------------------------------------------------------------------------------------------------------
+
+/** Writes a recording, a batch as it is drained. Each write is one whole frame. */
+export class RecordingWriter implements LogSink {
+  /** Bytes written. */
+  bytes = 0;
+  /** Bytes of the frames of inputs, frame headers included. */
+  inputBytes = 0;
+  readonly #sink: ByteSink;
+  readonly #encoder = new BatchEncoder();
+  readonly #entries: BatchEntry[] = [];
+  #frames = 0;
+
+  /** @param contents by index in `header.images`: those to be embedded. */
+  constructor(sink: ByteSink, header: RecordingHeader, contents: ReadonlyMap<number, Uint8Array>) {
+    this.#sink = sink;
+    const preamble = new Uint8Array(PREAMBLE_BYTES);
+    preamble.set(MAGIC);
+    const view = new DataView(preamble.buffer);
+    view.setUint32(8, FORMAT_VERSION, true);
+    view.setUint32(12, crc32(preamble.subarray(0, 12)), true);
+    this.#write(preamble);
+    const images = header.images.map((image, i) => ({ ...image, embedded: contents.has(i) }));
+    const json = JSON.stringify({ ...header, images, kinds: kindTable() });
+    this.#frame(FRAME.HEADER, nothing, new TextEncoder().encode(json));
+    for (const [index, content] of contents) {
+      if (content.length > MAX_EMBEDDED_IMAGE_BYTES) throw new RangeError(`image ${index} is too large to be embedded`);
+      this.#frame(FRAME.IMAGE, Uint8Array.of(index, 0, 0, 0), content);
+    }
+  }
+
+  batch(batch: RecordBatch): void {
+    if (batch.count === 0) return;
+    const { inputs, effects } = this.#encoder.encode(batch);
+    const inputsAt = inputs ? this.bytes : -1;
+    const frame = this.#frames;
+    if (inputs) this.inputBytes += this.#frame(FRAME.INPUTS, inputs.head, inputs.body);
+    this.#entries.push({ ...decodeHead(effects.head), inputsAt, effectsAt: this.bytes, frame });
+    this.#frame(FRAME.EFFECTS, effects.head, effects.body);
+  }
+
+  /** Ends the recording cleanly. Flush the log first. */
+  finish(totals: Totals): void {
+    const indexAt = this.bytes;
+    this.#frame(FRAME.INDEX, nothing, encodeIndex(this.#entries));
+    const head = new Uint8Array(FRAME.END.head);
+    const view = new DataView(head.buffer);
+    for (const [i, value] of [indexAt, totals.events, totals.lastTick].entries()) {
+      view.setUint32(8 * i, value % 0x1_0000_0000, true);
+      view.setUint32(8 * i + 4, value / 0x1_0000_0000, true);
+    }
+    head.set(Buffer.from(totals.digest, 'hex').subarray(0, 32), 32);
+    this.#frame(FRAME.END, head, nothing);
+  }
+
+  #frame(frame: { type: number }, head: Uint8Array, body: Uint8Array): number {
+    const bytes = encodeFrame(frame.type, this.#frames++, head, body);
+    this.#write(bytes);
+    return bytes.length;
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#sink.write(bytes);
+    this.bytes += bytes.length;
+  }
+}
+
+// -- reader -----------------------------------------------------------------------------------------------------------
+
+/** How a file ends. */
+export type Ending =
+  | { readonly kind: 'clean'; readonly totals: Totals }
+  /** Cut off (a kill, a full disk): nothing is wrong before `offset`. */
+  | { readonly kind: 'cut'; readonly offset: number }
+  /** Something is wrong at `offset`; what lies behind it is not looked at. */
+  | { readonly kind: 'damaged'; readonly offset: number; readonly problem: string };
+
+/** A recording opened for reading: checked whole, nothing decompressed yet. */
+export class Recording {
+  readonly version = FORMAT_VERSION;
+  /** Undefined if the file was cut before the header was complete. */
+  readonly header: RecordingHeader | undefined;
+  readonly batches: readonly BatchEntry[];
+  readonly ending: Ending;
+  /** Bytes of the file, and of its frames of inputs. */
+  readonly bytes: number;
+  readonly inputBytes: number;
+  readonly #source: ByteSource;
+  readonly #images: ReadonlyMap<number, FrameHeader>;
+
+  /** Use `openRecording`. */
+  constructor(source: ByteSource, scan: Scan) {
+    this.#source = source;
+    this.header = scan.header;
+    this.batches = scan.batches;
+    this.ending = scan.ending;
+    this.bytes = source.size;
+    this.inputBytes = scan.inputBytes;
+    this.#images = scan.images;
+  }
+
+  /** Events that can be read, and replayed. */
+  get events(): number {
+    const last = this.batches.at(-1);
+    return last ? last.firstSeq + last.count : 0;
+  }
+
+  /** Tick of the last of them. */
+  get lastTick(): number {
+    return this.batches.at(-1)?.lastTick ?? 0;
+  }
+
+  /** Content of an image that is embedded. @throws RecordingError if the file's image is not what the table says. */
+  image(index: number): Uint8Array | undefined {
+    const frame = this.#images.get(index);
+    if (!frame) return undefined;
+    const content = new Uint8Array(this.#body(frame, FRAME.IMAGE));
+    if (content.length !== this.header?.images[index].size) {
+      throw new RecordingError(`image ${index} has another size than the header says`, frame.offset);
+    }
+    return content;
+  }
+
+  /** Decodes a batch; it is the caller's own. @throws RecordingError with the frame's offset. */
+  readBatch(entry: BatchEntry, kindBytes?: KindBytes): RecordBatch {
+    const { inputsAt, effectsAt, frame } = entry;
+    try {
+      const inputs =
+        inputsAt < 0 ? undefined : new Uint8Array(this.#body(this.#frameAt(inputsAt, frame), FRAME.INPUTS));
+      const effects = this.#body(this.#frameAt(effectsAt, inputsAt < 0 ? frame : frame + 1), FRAME.EFFECTS);
+      return decodeBatch(entry, inputs, effects, kindBytes);
+    } catch (error) {
+      if (error instanceof RecordingError && error.offset === undefined) {
+        throw new RecordingError(error.message, effectsAt);
+      }
+      throw error;
+    }
+  }
+
+  #frameAt(offset: number, number: number): FrameHeader {
+    const frame = readFrameHeader(this.#source, offset, number);
+    if (!frame) throw new RecordingError('the file became shorter while it was read', offset);
+    return frame;
+  }
+
+  #body(frame: FrameHeader, limits: FrameLimits): Uint8Array {
+    return inflateBody(frame, readStored(this.#source, frame, limits), limits);
+  }
+}
+
+interface Scan {
+  header: RecordingHeader | undefined;
+  batches: BatchEntry[];
+  images: Map<number, FrameHeader>;
+  ending: Ending;
+  inputBytes: number;
+}
+
+/**
+ * Opens a recording: checks every byte of it (at more than 1 GB/s), and finds out how far it goes.
+ * @throws RecordingError if it is none, of a version this rexen does not know, or damaged in its very header.
+ */
+export function openRecording(source: ByteSource): Recording {
+  const scan: Scan = {
+    header: undefined,
+    batches: [],
+    images: new Map(),
+    ending: { kind: 'cut', offset: 0 },
+    inputBytes: 0,
+  };
+  if (!checkPreamble(source)) return new Recording(source, scan);
+  const scanner = new Scanner(source, scan);
+  try {
+    scan.ending = scanner.run();
+  } catch (error) {
+    // Without a header there is nothing to go on with; behind it, everything before the damage counts.
+    if (!(error instanceof RecordingError) || !scan.header) throw error;
+    scan.ending = { kind: 'damaged', offset: error.offset ?? scanner.offset, problem: error.message };
+  }
+  return new Recording(source, scan);
+}
+
+/** @returns false if the file was cut within its preamble. */
+function checkPreamble(source: ByteSource): boolean {
+  const bytes = source.read(0, Math.min(source.size, PREAMBLE_BYTES)).slice();
+  if (bytes.length === 0 || bytes.some((byte, i) => i < MAGIC.length && byte !== MAGIC[i])) {
+    throw new RecordingError('not a rexen recording', 0, 'recordings begin with "REXEN"');
+  }
+  if (bytes.length < PREAMBLE_BYTES) return false;
+  const view = new DataView(bytes.buffer);
+  if (crc32(bytes.subarray(0, 12)) !== view.getUint32(12, true)) throw new RecordingError('damaged preamble', 0);
+  const version = view.getUint32(8, true);
+  if (version !== FORMAT_VERSION) {
+    const newer = version > FORMAT_VERSION ? 'use a newer rexen' : 'use the rexen that recorded it';
+    throw new RecordingError(
+      `recording format version ${version} is unknown, this rexen reads version ${FORMAT_VERSION}`,
+      8,
+      newer,
+    );
+  }
+  return true;
+}
+
+/** Goes through the frames of a file once. */
+class Scanner {
+  offset = PREAMBLE_BYTES;
+  readonly #source: ByteSource;
+  readonly #scan: Scan;
+  #number = 0;
+  #pending: { at: number; head: BatchHead; frame: number } | undefined;
+  #indexAt = -1;
+
+  constructor(source: ByteSource, scan: Scan) {
+    this.#source = source;
+    this.#scan = scan;
+  }
+
+  run(): Ending {
+    let cutAt = this.offset;
+    while (true) {
+      if (!this.#pending) cutAt = this.offset;
+      const frame = readFrameHeader(this.#source, this.offset, this.#number);
+      if (!frame) return { kind: 'cut', offset: cutAt };
+      const limits = LIMITS_BY_TYPE.get(frame.type);
+      if (!limits) throw new RecordingError(`unknown type of frame, ${frame.type}`, this.offset);
+      const payload = readStored(this.#source, frame, limits);
+      if (frame.type === FRAME.END.type) return this.#end(payload, frame);
+      this.#take(frame, payload);
+      this.offset += FRAME_HEADER_BYTES + frame.stored;
+      this.#number++;
+    }
+  }
+
+  #take(frame: FrameHeader, payload: Uint8Array): void {
+    const scan = this.#scan;
+    const misplaced = () => new RecordingError('a frame stands where it does not belong', frame.offset);
+    if ((frame.type === FRAME.HEADER.type) === (scan.header !== undefined) || this.#indexAt >= 0) throw misplaced();
+    if (this.#pending && frame.type !== FRAME.EFFECTS.type) throw misplaced();
+    switch (frame.type) {
+      case FRAME.HEADER.type:
+        scan.header = checkHeader(inflateBody(frame, payload, FRAME.HEADER), frame.offset);
+        break;
+      case FRAME.IMAGE.type: {
+        const index = payload[0] | (payload[1] << 8) | (payload[2] << 16) | (payload[3] << 24);
+        if (!scan.header?.images[index]?.embedded || scan.images.has(index) || scan.batches.length) throw misplaced();
+        scan.images.set(index, frame);
+        break;
+      }
+      case FRAME.INPUTS.type:
+        scan.inputBytes += FRAME_HEADER_BYTES + frame.stored;
+        this.#pending = { at: frame.offset, head: this.#head(payload, frame), frame: frame.number };
+        break;
+      case FRAME.EFFECTS.type:
+        this.#effects(frame, this.#head(payload, frame));
+        break;
+      default:
+        this.#index(frame, payload);
+    }
+  }
+
+  #head(payload: Uint8Array, frame: FrameHeader): BatchHead {
+    const head = decodeHead(payload);
+    const last = this.#scan.batches.at(-1);
+    const seq = last ? last.firstSeq + last.count : 0;
+    if (head.firstSeq !== seq || head.count === 0 || !Number.isSafeInteger(head.lastTick)) {
+      throw new RecordingError(`a batch begins with event ${head.firstSeq}, event ${seq} was due`, frame.offset);
+    }
+    return head;
+  }
+
+  #effects(frame: FrameHeader, head: BatchHead): void {
+    const pending = this.#pending;
+    if ((pending?.head.inputs ?? 0) !== head.inputs || (pending && pending.head.count !== head.count)) {
+      throw new RecordingError('the inputs of a batch are missing', frame.offset);
+    }
+    if (this.#scan.batches.length >= MAX_BATCHES) throw new RecordingError('too many batches', frame.offset);
+    this.#scan.batches.push({
+      ...head,
+      inputsAt: pending?.at ?? -1,
+      effectsAt: frame.offset,
+      frame: pending?.frame ?? frame.number,
+    });
+    this.#pending = undefined;
+  }
+
+  #index(frame: FrameHeader, payload: Uint8Array): void {
+    const entries = decodeIndex(inflateBody(frame, payload, FRAME.INDEX), MAX_BATCHES);
+    const scanned = this.#scan.batches;
+    if (entries.length !== scanned.length || !entries.every((entry, i) => sameEntry(entry, scanned[i]))) {
+      throw new RecordingError('the index does not fit the file', frame.offset);
+    }
+    this.#indexAt = frame.offset;
+  }
+
+  #end(payload: Uint8Array, frame: FrameHeader): Ending {
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+    const u53 = (at: number) => toU53(view.getUint32(at, true), view.getUint32(at + 4, true));
+    const totals: Totals = {
+      events: u53(8),
+      lastTick: u53(16),
+      digest: Buffer.from(payload.subarray(32, 64)).toString('hex'),
+    };
+    const last = this.#scan.batches.at(-1);
+    const events = last ? last.firstSeq + last.count : 0;
+    if (this.#indexAt < 0 || u53(0) !== this.#indexAt || totals.events !== events) {
+      throw new RecordingError('the end does not fit the file', frame.offset);
+    }
+    const behind = frame.offset + FRAME_HEADER_BYTES + frame.stored;
+    if (behind !== this.#source.size) throw new RecordingError('something follows the end of the recording', behind);
+    return { kind: 'clean', totals };
+  }
+}
