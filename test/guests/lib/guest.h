@@ -13,6 +13,7 @@
 
 #define MAX_VCPUS 8
 #define STACK_SIZE 16384u /* a power of two: the vcpu's number is found by its stack's address */
+#define TRAP_STACK_SIZE 8192u
 #define EVENT_VECTOR 0xf3
 
 /* GDT selectors (boot.S builds one table for each vcpu) */
@@ -116,7 +117,6 @@ extern trap_handler *trap_handlers[256];
 void traps_init(void);
 void traps_load(unsigned vcpu);
 void trap_gate(unsigned vector, uint8_t type_and_dpl, uint8_t ist);
-extern const uint8_t trap_has_error[32];
 struct gate {
   uint16_t offset_low, selector;
   uint8_t ist, type;
@@ -130,6 +130,7 @@ unsigned this_vcpu(void);
 long vcpu_start(unsigned vcpu, void (*main)(unsigned vcpu));
 bool vcpu_is_up(unsigned vcpu);
 extern uint8_t stacks[MAX_VCPUS][STACK_SIZE];
+extern uint8_t trap_stacks[MAX_VCPUS][2][TRAP_STACK_SIZE]; /* [0]: entered from ring 3; [1]: for the double fault */
 
 /* One instruction each */
 static inline void cpu_halt(void) { __asm__ volatile("sti; hlt" ::: "memory"); }

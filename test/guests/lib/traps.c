@@ -21,7 +21,7 @@ struct __attribute__((packed)) table_pointer {
 
 static uint64_t gdts[MAX_VCPUS][9] __attribute__((aligned(16)));
 static struct tss tsses[MAX_VCPUS] __attribute__((aligned(128)));
-static uint8_t double_fault_stacks[MAX_VCPUS][4096] __attribute__((aligned(16)));
+uint8_t trap_stacks[MAX_VCPUS][2][TRAP_STACK_SIZE] __attribute__((aligned(16)));
 
 /* Type 0x8e is an interrupt gate for ring 0, 0xee for ring 3; `ist` 1 is the double fault's own stack. */
 void trap_gate(unsigned vector, uint8_t type_and_dpl, uint8_t ist) {
@@ -37,8 +37,8 @@ void traps_init(void) {
 void traps_load(unsigned vcpu) {
   uint64_t *gdt = gdts[vcpu], base = (uint64_t)&tsses[vcpu];
   memcpy(gdt, boot_gdt, sizeof gdts[0]);
-  tsses[vcpu].rsp[0] = (uint64_t)(stacks[vcpu] + STACK_SIZE);
-  tsses[vcpu].ist[0] = (uint64_t)(double_fault_stacks[vcpu] + sizeof double_fault_stacks[0]);
+  tsses[vcpu].rsp[0] = (uint64_t)(trap_stacks[vcpu][0] + TRAP_STACK_SIZE);
+  tsses[vcpu].ist[0] = (uint64_t)(trap_stacks[vcpu][1] + TRAP_STACK_SIZE);
   tsses[vcpu].iomap = sizeof(struct tss);
   gdt[SEL_TSS / 8] = (sizeof(struct tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
   gdt[SEL_TSS / 8 + 1] = base >> 32;

@@ -5,7 +5,8 @@ extern uint8_t vcpu_entry[], page_tables[];
 
 unsigned this_vcpu(void) {
   uint64_t at = (uint64_t)__builtin_frame_address(0) - (uint64_t)stacks;
-  return at < sizeof stacks ? (unsigned)(at / STACK_SIZE) : 0; /* the double fault's stack is only used on vcpu 0 */
+  if (at < sizeof stacks) return (unsigned)(at / STACK_SIZE);
+  return (unsigned)(((uint64_t)__builtin_frame_address(0) - (uint64_t)trap_stacks) / sizeof trap_stacks[0]);
 }
 
 __attribute__((noreturn, used)) void vcpu_main(unsigned vcpu, void (*main)(unsigned vcpu)) {
