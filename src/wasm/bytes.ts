@@ -60,7 +60,7 @@ export class ByteSink {
   /** Signed LEB128 of an i64. */
   s64(value: bigint): void {
     let rest = BigInt.asIntN(64, value);
-    while (rest < -0x80000000n || rest > 0x7fffffffn) {
+    while (rest !== BigInt.asIntN(32, rest)) {
       this.u8(Number(rest & 0x7fn) | 0x80);
       rest >>= 7n;
     }

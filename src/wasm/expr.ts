@@ -95,12 +95,13 @@ export function i32Const(value: number): Const<'i32'> {
 
 /** An i64 constant from -2^63 to 2^64-1; as a number it must be a safe integer. */
 export function i64Const(value: bigint | number): Const<'i64'> {
-  if (typeof value === 'number' && !Number.isSafeInteger(value)) {
-    throw new EmitError(`i64.const: ${value} is not a safe integer; use a bigint`);
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value)) throw new EmitError(`i64.const: ${value} is not a safe integer; use a bigint`);
+    return new Const('i64', BigInt(value));
   }
-  const wide = BigInt(value);
-  if (wide < -(1n << 63n) || wide >= 1n << 64n) throw new EmitError(`i64.const: ${value} is not a 64-bit integer`);
-  return new Const('i64', BigInt.asIntN(64, wide));
+  const signed = BigInt.asIntN(64, value);
+  if (signed === value || BigInt.asUintN(64, value) === value) return new Const('i64', signed);
+  throw new EmitError(`i64.const: ${value} is not a 64-bit integer`);
 }
 
 export function f32Const(value: number): Const<'f32'> {

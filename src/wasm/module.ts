@@ -15,10 +15,7 @@ export interface FuncOptions extends ExportOptions {
 type BodyResult<R extends Types> = Expr<ResultOf<R>> | undefined | void;
 
 /** A function's body. Its parameters come as arguments; an expression it gives back is the function's result. */
-export type Body<P extends Types, R extends Types> = (
-  f: FunctionBuilder,
-  ...params: Params<P>
-) => BodyResult<R>;
+export type Body<P extends Types, R extends Types> = (f: FunctionBuilder, ...params: Params<P>) => BodyResult<R>;
 
 /** The code of one function: its declarations of locals, and where in a buffer its instructions lie. */
 interface Code {

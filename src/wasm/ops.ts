@@ -48,55 +48,77 @@ function checkOffset(row: OpcodeRow, offset: unknown = 0): number {
   return offset as number;
 }
 
-/** An instruction with immediates; they follow its operands in `args`. */
-function withImmediates(row: OpcodeRow, args: readonly unknown[]): Expr {
-  const count = row.operands.length;
-  const [a, b, c] = args.slice(0, count) as Expr[];
-  const [first, second] = args.slice(count);
-  switch (row.immediate) {
-    case 'mem':
-      return new Op(row, a, b, c, checkOffset(row, first));
-    case 'lane':
-      return new Op(row, a, b, c, 0, checkLane(row, first, row.size));
-    case 'memlane':
-      return new Op(row, a, b, c, checkOffset(row, second), checkLane(row, first, 16 >> row.size));
-    case 'shuffle': {
-      const lanes = first as readonly number[];
-      if (lanes?.length !== 16) throw new EmitError(`${row.name}: wants 16 lanes`);
-      for (const lane of lanes) checkLane(row, lane, 32);
-      return new Op(row, a, b, c, 0, 0, [...lanes]);
-    }
-    default:
-      return new Op(row, a, b, c);
-  }
-}
+const IMMEDIATE_COUNTS = {
+  '': [0, 0],
+  zero: [0, 0],
+  zeros: [0, 0],
+  mem: [0, 1],
+  lane: [1, 1],
+  memlane: [1, 2],
+  shuffle: [1, 1],
+};
 
 function checkArity(row: OpcodeRow, given: number): void {
-  const least = row.operands.length + (/^(lane|memlane|shuffle)$/.test(row.immediate) ? 1 : 0);
-  const most = least + (row.immediate.startsWith('mem') ? 1 : 0);
-  if (given < least || given > most) throw new EmitError(`${row.name}: ${given} arguments instead of ${least}`);
+  const [least, most] = IMMEDIATE_COUNTS[row.immediate];
+  const immediates = given - row.operands.length;
+  if (immediates >= least && immediates <= most) return;
+  throw new EmitError(`${row.name}: ${given} arguments instead of ${row.operands.length + least}`);
 }
 
-/** The function behind one table row. The checks at run time are for callers whose types are not known statically. */
-function constructorOf(row: OpcodeRow): (...args: unknown[]) => Expr {
-  const { operands } = row;
-  if (row.immediate !== '') {
-    return (...args) => {
-      checkArity(row, args.length);
-      operands.forEach((type, index) => {
-        expectType(row.name, args[index] as Expr, type);
-      });
-      return withImmediates(row, args);
+/** An instruction with a lane index or sixteen; immediates follow the operands in `args`. */
+function withLane(row: OpcodeRow, args: readonly unknown[]): Expr {
+  const count = row.operands.length;
+  const [a, b] = args.slice(0, count) as Expr[];
+  const [first, offset] = args.slice(count);
+  if (row.immediate === 'lane') return new Op(row, a, b, undefined, 0, checkLane(row, first, row.size));
+  if (row.immediate === 'memlane') {
+    return new Op(row, a, b, undefined, checkOffset(row, offset), checkLane(row, first, 16 >> row.size));
+  }
+  const lanes = first as readonly number[];
+  if (lanes.length !== 16) throw new EmitError(`${row.name}: wants 16 lanes`);
+  for (const lane of lanes) checkLane(row, lane, 32);
+  return new Op(row, a, b, undefined, 0, 0, [...lanes]);
+}
+
+/**
+ * The function behind one table row. The checks at run time are for callers whose types are not known statically.
+ * The first three kinds are most of all code, and so have a function of their own.
+ */
+function constructorOf(row: OpcodeRow): (...args: never[]) => Expr {
+  const { operands, immediate, name } = row;
+  const [typeA, typeB] = operands;
+  if (immediate === '' && typeB !== undefined && operands.length === 2) {
+    return (a: Expr, b: Expr, ...extra: unknown[]) => {
+      if (a?.type !== typeA) expectType(name, a, typeA);
+      if (b?.type !== typeB) expectType(name, b, typeB);
+      if (extra.length > 0) checkArity(row, 2 + extra.length);
+      return fold(row, a, b) ?? new Op(row, a, b);
     };
   }
-  const [typeA, typeB, typeC] = operands;
-  return (...args) => {
-    const [a, b, c] = args as Expr[];
-    if (args.length !== operands.length) checkArity(row, args.length);
-    if (typeA !== undefined && a?.type !== typeA) expectType(row.name, a, typeA);
-    if (typeB !== undefined && b?.type !== typeB) expectType(row.name, b, typeB);
-    if (typeC !== undefined && c?.type !== typeC) expectType(row.name, c, typeC);
-    return fold(row, a, b) ?? new Op(row, a, b, c);
+  if (immediate === 'mem' && typeB === undefined) {
+    return (address: Expr, offset = 0, ...extra: unknown[]) => {
+      if (address?.type !== typeA) expectType(name, address, typeA);
+      if (extra.length > 0) checkArity(row, 2 + extra.length);
+      return new Op(row, address, undefined, undefined, checkOffset(row, offset));
+    };
+  }
+  if (immediate === 'mem') {
+    return (address: Expr, value: Expr, offset = 0, ...extra: unknown[]) => {
+      if (address?.type !== typeA) expectType(name, address, typeA);
+      if (value?.type !== typeB) expectType(name, value, typeB as ValType);
+      if (extra.length > 0) checkArity(row, 3 + extra.length);
+      return new Op(row, address, value, undefined, checkOffset(row, offset));
+    };
+  }
+  return (...args: unknown[]) => {
+    checkArity(row, args.length);
+    operands.forEach((type, index) => {
+      expectType(name, args[index] as Expr, type);
+    });
+    const [a, b, c] = args.slice(0, operands.length) as Expr[];
+    if (immediate === '') return fold(row, a, b) ?? new Op(row, a, b, c);
+    if (immediate === 'zero' || immediate === 'zeros') return new Op(row, a, b, c);
+    return withLane(row, args);
   };
 }
 
