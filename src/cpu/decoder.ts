@@ -14,6 +14,8 @@ import { clearMemoryOperand, readMemoryOperand } from './decode/memory-operand.t
 import { readOperands } from './decode/operands.ts';
 import { ByteReader } from './decode/reader.ts';
 
+export { Instruction, MemoryOperand, Operand } from './decode/instruction.ts';
+
 /**
  * 'need-more': the instruction goes on past `end`; fetch more bytes or raise the fetch's page fault.
  * 'ud': #UD. 'gp': longer than 15 bytes, #GP(0).
@@ -85,6 +87,8 @@ export class Decoder {
   #pp = 0;
   /** VEX.vvvv inverted, all four bits, also outside 64-bit mode where only three name a register. */
   #rawVvvv = 0;
+  /** REX.W, or VEX.W also outside 64-bit mode, where it selects rows (FMA) but no 64-bit registers. */
+  #w = 0;
 
   /**
    * Decodes one instruction at `bytes[offset]`, reading no byte at or after `end`.
@@ -105,8 +109,10 @@ export class Decoder {
     const first = this.#readPrefixes(out, reader);
     const map = this.#readMap(out, reader, first);
     if (map < 0 || reader.exhausted) return false;
-    const lookup: Lookup = out.mode === 64 ? LOOKUP_64 : LOOKUP_LEGACY;
-    const entry = lookup[map]![out.opcode];
+    const is64 = out.mode === 64;
+    const lookup: Lookup = is64 ? LOOKUP_64 : LOOKUP_LEGACY;
+    // An opcode that 64-bit mode took away is still read to its end first: its fetch may fault before its #UD.
+    const entry = lookup[map]![out.opcode] ?? LOOKUP_LEGACY[map]![out.opcode];
     if (!entry) return false;
     const row = this.#selectRow(out, reader, entry);
     if (!row) return false;
@@ -156,6 +162,7 @@ export class Decoder {
     }
     out.rex = rex;
     out.rexW = (rex & 8) !== 0;
+    this.#w = (rex >> 3) & 1;
     out.addressSize = address ? (out.mode === 32 ? 16 : 32) : out.mode;
     // F2 and F3 win over 66; the last of them counts.
     this.#pp = out.rep === REP_Z ? PP_F3 : out.rep === REP_NZ ? PP_F2 : out.has66 ? PP_66 : 0;
@@ -199,7 +206,8 @@ export class Decoder {
     out.opcode = reader.u8();
     if (badPrefix || map < 1 || map > 3) return -1;
     out.vex = true;
-    out.rexW = (rex & 8) !== 0;
+    out.rexW = is64 && (rex & 8) !== 0;
+    this.#w = (rex >> 3) & 1;
     out.rex = is64 ? 0x40 | rex : 0;
     out.vexL = (tail >> 2) & 1;
     const vvvv = (~tail >> 3) & 15;
@@ -223,11 +231,11 @@ export class Decoder {
       out.reg = 0;
       out.rm = 0;
     }
-    const id = entry.slots[slotIndex(entry, this.#pp, out.modrm, out.rexW ? 1 : 0, out.vexL)]!;
+    const id = entry.slots[slotIndex(entry, this.#pp, out.modrm, this.#w, out.vexL)]!;
     if (id < 0) return undefined;
     const row = ROWS[id]!;
-    if (out.opcode === 0x90 && row.map === '1B' && (out.rex & 1) !== 0) return XCHG_R8_ROW;
-    return row;
+    const isNop = out.opcode === 0x90 && row.map === '1B' && row.prefix === 'any';
+    return isNop && (out.rex & 1) !== 0 ? XCHG_R8_ROW : row;
   }
 
   #setOperandSize(out: Instruction, row: InstructionRow): void {
@@ -242,14 +250,14 @@ export class Decoder {
 
   /** SIB and displacement. False for #UD. */
   #readMemory(out: Instruction, reader: ByteReader, row: InstructionRow): boolean {
-    const vsib = row.operands.some((operand) => operand.vsib);
     // Vector indices live in a SIB byte, which 16-bit addressing lacks.
-    if (vsib && ((out.modrm & 7) !== 4 || out.addressSize === 16)) return false;
-    readMemoryOperand(out, reader, vsib);
+    if (row.usesVsib && ((out.modrm & 7) !== 4 || out.addressSize === 16)) return false;
+    readMemoryOperand(out, reader, row.usesVsib);
     return true;
   }
 
   #isLegal(out: Instruction, row: InstructionRow): boolean {
+    if (row.invalid64 && out.mode === 64) return false;
     if (out.lock && !(row.lockable && firstOperandIsMemory(out))) return false;
     if (row.privilege === 'cpl0' && row.ignoresMod && hasBadSystemRegister(out)) return false;
     if (hasBadSegmentRegister(out)) return false;

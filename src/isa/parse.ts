@@ -113,6 +113,7 @@ function parseLine(line: string): ParsedRow[] {
     ignoresMod: has('nomod'),
     operands,
     usesVvvv: operands.some((operand) => operand.method === 'H' || operand.method === 'B'),
+    usesVsib: operands.some((operand) => operand.vsib),
     byteSized: has('byte') || isByteSized(operands),
     flags: flagEffects(mnemonic, condition),
     lockable: has('lock'),

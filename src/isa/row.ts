@@ -117,6 +117,8 @@ export interface InstructionRow {
   readonly ignoresMod: boolean;
   readonly operands: readonly OperandSpec[];
   readonly usesVvvv: boolean;
+  /** Gathers: the memory operand has a vector of indices. */
+  readonly usesVsib: boolean;
   /** Byte operation: `Instruction.operandSize` is 8 whatever the prefixes say. */
   readonly byteSized: boolean;
   readonly flags: FlagEffects;

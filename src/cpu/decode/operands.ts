@@ -117,6 +117,9 @@ export function readOperands(out: Instruction, reader: ByteReader): void {
   const bits = out.vexL !== 0 ? 256 : 128;
   const is64 = out.mode === 64;
   let immediates = 0;
+  out.imm = 0;
+  out.immHi = 0;
+  out.imm2 = 0;
   out.operandCount = specs.length;
   for (let i = 0; i < specs.length; i++) {
     const spec = specs[i]!;

@@ -1,4 +1,7 @@
-/** Two-byte map 0F: integer and system part (Intel SDM Vol. 2, tables A-3 and A-6). Lines as in one-byte.ts. */
+/**
+ * Two-byte map 0F: integer and system part (Intel SDM Vol. 2, tables A-3 and A-6). Lines as in one-byte.ts.
+ * Two choices are AMD's, as measured on silicon: UD0 has no ModRM byte, and 0F 0D with a register is #UD.
+ */
 export const TWO_BYTE = `
   0F.00/0     SLDT        Rv/Mw    umip
   0F.00/1     STR         Rv/Mw    umip
@@ -31,7 +34,6 @@ export const TWO_BYTE = `
   0F.08       INVD        -        cpl0 system
   0F.09       WBINVD      -        cpl0 system
   0F.0B       UD2         -        system
-  0F.0D       NOP         Ev
   0F.0Dm      PREFETCH    Mb
   0F.0D/1m    PREFETCHW   Mb
   0F.18       NOP         Ev
@@ -126,7 +128,7 @@ export const TWO_BYTE = `
   0F.66.C7/7r RDSEED      Rv       @rdseed
   0F.f3.C7/7r RDPID       Rn       @rdpid
   0F.C8+r     BSWAP       Zv
-  0F.FF       UD0         Gv,Ev    system
+  0F.FF       UD0         -        system
 `;
 
 /** Integer and system instructions of the three-byte maps and of the VEX maps (BMI1, BMI2, ADX, MOVBE, CRC32). */

@@ -48,7 +48,7 @@ ${FUNCTIONS.map((name, i) => noOperands(name, 0xf0 + i)).join('')}
   D9/6m  FNSTENV  Menv    @x87
   D9/7m  FNSTCW   Mw      @x87
   D9/0r  FLD      T       @x87
-  D9/1r  FXCH     T       @x87
+  D9/1r  FXCH     ST,T    @x87
   D9=D0  FNOP     -       @x87
   D9/3r  FSTP     T       @x87
   D9=E0  FCHS     -       @x87
@@ -93,7 +93,7 @@ ${FUNCTIONS.map((name, i) => noOperands(name, 0xf0 + i)).join('')}
   DD/6m  FNSAVE   Msave   @x87
   DD/7m  FNSTSW   Mw      @x87
   DD/0r  FFREE    T       @x87
-  DD/1r  FXCH     T       @x87
+  DD/1r  FXCH     ST,T    @x87
   DD/2r  FST      T       @x87
   DD/3r  FSTP     T       @x87
   DD/4r  FUCOM    ST,T    @x87
@@ -115,7 +115,7 @@ ${FUNCTIONS.map((name, i) => noOperands(name, 0xf0 + i)).join('')}
   DF/6m  FBSTP    Mt      @x87
   DF/7m  FISTP    Mq      @x87
   DF/0r  FFREEP   T       @x87
-  DF/1r  FXCH     T       @x87
+  DF/1r  FXCH     ST,T    @x87
   DF/2r  FSTP     T       @x87
   DF/3r  FSTP     T       @x87
   DF=E0  FNSTSW   AX      @x87
