@@ -78,7 +78,7 @@ export class EventLog {
 
   constructor(now: () => Ticks, options: EventLogOptions = {}) {
     this.#now = now;
-    this.#capacity = options.capacity ?? 16_384;
+    this.#capacity = options.capacity ?? 8192;
     this.#limit = this.#capacity;
     this.#words = new Uint32Array(this.#capacity * RECORD_WORDS);
     this.#digest = options.createHash && new LogDigest(options.createHash);

@@ -78,7 +78,8 @@ export function decodeHead(payload: Uint8Array): BatchHead {
 export class BatchEncoder {
   readonly #rows = [new Uint16Array(MAX_BATCH_RECORDS), new Uint16Array(MAX_BATCH_RECORDS)] as const;
   readonly #sorted = new Uint16Array(MAX_BATCH_RECORDS);
-  readonly #column = new Uint32Array(MAX_BATCH_RECORDS);
+  /** One a word of a record: what a kind's fields need, and more than what all records have. */
+  readonly #columns = Array.from({ length: RECORD_WORDS - FIELD_WORD }, () => new Uint32Array(MAX_BATCH_RECORDS));
   readonly #out = new Uint8Array(maxColumnBytes(MAX_BATCH_RECORDS));
 
   /** @returns the frame of inputs, if the batch has any, and the frame of effects, which completes the batch. */
@@ -109,62 +110,65 @@ export class BatchEncoder {
   #section(batch: RecordBatch, rows: Uint16Array, positions: boolean): Uint8Array {
     const { words } = batch;
     const n = rows.length;
-    const column = this.#column;
-    const heads: Uint8Array[] = [];
-    if (positions) {
-      column.set(rows);
-      heads.push(this.#encoded(n));
-    } else heads.push(new Uint8Array(0));
-    for (const [word, shift, mask] of HEADER_COLUMNS) {
-      for (let i = 0; i < n; i++) column[i] = (words[rows[i] * RECORD_WORDS + word] >>> shift) & mask;
-      heads.push(this.#encoded(n));
+    const columns = this.#columns;
+    const perKind = new Uint32Array(257);
+    const [kinds, domains, vcpus, pcpus, low, high] = columns;
+    // One pass over the records, which are larger than the processor's caches like.
+    for (let i = 0; i < n; i++) {
+      const base = rows[i] * RECORD_WORDS;
+      const first = words[base];
+      const place = words[base + 1];
+      kinds[i] = first & 0xffff;
+      domains[i] = first >>> 16;
+      vcpus[i] = place & 0xffff;
+      pcpus[i] = place >>> 16;
+      low[i] = words[base + 2];
+      high[i] = words[base + 3];
+      perKind[(first & 0xff) + 1]++;
     }
-    const perKind: number[] = new Array(257).fill(0);
-    for (let i = 0; i < n; i++) perKind[(words[rows[i] * RECORD_WORDS] & 0xff) + 1]++;
+    const heads = columns.slice(0, HEAD_COLUMNS).map((column) => this.#encoded(column, n));
     for (let kind = 0; kind < 256; kind++) perKind[kind + 1] += perKind[kind];
     const next = perKind.slice();
-    for (let i = 0; i < n; i++) this.#sorted[next[words[rows[i] * RECORD_WORDS] & 0xff]++] = rows[i];
-    const kinds: unknown[] = [];
+    for (let i = 0; i < n; i++) this.#sorted[next[kinds[i]]++] = rows[i];
+    const fields: unknown[] = [];
     for (let kind = 0; kind < 256; kind++) {
       const of = this.#sorted.subarray(perKind[kind], perKind[kind + 1]);
-      if (of.length > 0) kinds.push([kind, of.length, this.#fields(words, kind, of)]);
+      if (of.length > 0) fields.push([kind, of.length, this.#fields(words, kind, of)]);
     }
-    return pack([...heads, kinds, bytesOf(batch, rows, positions || n < batch.count)]);
+    const places = new Uint8Array(0);
+    if (!positions) return pack([places, ...heads, fields, bytesOf(batch, rows, n < batch.count)]);
+    columns[0].set(rows);
+    return pack([this.#encoded(columns[0], n), ...heads, fields, bytesOf(batch, rows, true)]);
   }
 
   #fields(words: Uint32Array, kind: number, rows: Uint16Array): Uint8Array[] {
     const n = rows.length;
-    const column = this.#column;
-    return fieldWordsOf(kind).map((word) => {
-      for (let i = 0; i < n; i++) column[i] = words[rows[i] * RECORD_WORDS + word];
-      return this.#encoded(n);
-    });
+    const stored = FIELD_WORDS[kind];
+    for (let i = 0; i < n; i++) {
+      const base = rows[i] * RECORD_WORDS;
+      for (let k = 0; k < stored.length; k++) this.#columns[k][i] = words[base + stored[k]];
+    }
+    return Array.from(stored, (_, k) => this.#encoded(this.#columns[k], n));
   }
 
-  #encoded(n: number): Uint8Array {
-    return this.#out.slice(0, encodeColumn(this.#column, n, this.#out, 0));
+  #encoded(column: Uint32Array, n: number): Uint8Array {
+    return this.#out.slice(0, encodeColumn(column, n, this.#out, 0));
   }
 }
 
-/** Word, shift and mask of what every record has: kind, domain, vcpu, pcpu, tick. */
-const HEADER_COLUMNS = [
-  [0, 0, 0xffff],
-  [0, 16, 0xffff],
-  [1, 0, 0xffff],
-  [1, 16, 0xffff],
-  [2, 0, 0xffff_ffff],
-  [3, 0, 0xffff_ffff],
-] as const;
+/** Columns of what every record has: kind, domain, vcpu, pcpu, tick low, tick high. */
+const HEAD_COLUMNS = 6;
 
-/** Words of a kind that are stored. */
-function fieldWordsOf(kind: number): number[] {
-  const layout = LAYOUT_BY_NUMBER[kind]!;
+/** Words of each kind that are stored, by kind number. */
+const FIELD_WORDS: readonly Uint8Array[] = LAYOUT_BY_NUMBER.map((layout) => {
+  if (!layout) return new Uint8Array(0);
   const words = Array.from({ length: layout.fieldWords }, (_, i) => FIELD_WORD + i);
-  return layout.hasBytes ? [...words, BLOB_LENGTH_WORD] : words;
-}
+  return Uint8Array.from(layout.hasBytes ? [...words, BLOB_LENGTH_WORD] : words);
+});
+const HAS_BYTES = Uint8Array.from(LAYOUT_BY_NUMBER, (layout) => (layout?.hasBytes ? 1 : 0));
 
 function hasBytes(words: Uint32Array, base: number): boolean {
-  return LAYOUT_BY_NUMBER[words[base] & 0xff]?.hasBytes === true;
+  return HAS_BYTES[words[base] & 0xff] === 1;
 }
 
 /** The bytes of `rows`, concatenated. */
@@ -200,7 +204,7 @@ export function decodeBatch(
   const places = positionsOf(section, head);
   const free = new Uint32Array(count - places.length);
   const taken = new Set(places);
-  for (let row = 0, i = 0; row < count; row++) if (!taken.has(row)) free[i++] = row;
+  for (let row = 0, i = 0; row < count; row++) if (taken.size === 0 || !taken.has(row)) free[i++] = row;
   const main = parseSection(effects);
   if (section) placeRecords(section, places, words, true, kindBytes);
   placeRecords(main, free, words, false, kindBytes);
@@ -254,40 +258,57 @@ function placeRecords(
   kindBytes?: KindBytes,
 ): void {
   const n = rows.length;
+  const sorted = placeHeads(section, rows, words, inputs);
   const column = new Uint32Array(n);
-  for (const [i, [word, shift]] of HEADER_COLUMNS.entries()) {
-    decodeColumn(section.heads[i + 1], n, column);
-    for (let k = 0; k < n; k++) words[rows[k] * RECORD_WORDS + word] |= column[k] << shift;
-  }
-  const byKind = new Map<number, number[]>();
-  for (let k = 0; k < n; k++) {
-    const number = words[rows[k] * RECORD_WORDS] & 0xffff;
-    let list = byKind.get(number);
-    if (!list) {
-      const layout = LAYOUT_BY_NUMBER[number];
-      if (!layout) throw new RecordingError(`a batch holds events of an unknown kind, ${number}`);
-      if (layout.input !== inputs) throw contradiction();
-      byKind.set(number, (list = []));
-    }
-    list.push(rows[k]);
-  }
-  if (section.kinds.length !== byKind.size) throw contradiction();
+  const shared = section.heads.reduce((sum, each) => sum + each.length, 0) / n;
+  let [done, previous] = [0, -1];
   for (const [number, size, columns] of section.kinds) {
-    const of = byKind.get(number);
-    const fields = of ? fieldWordsOf(number) : [];
-    if (of?.length !== size || columns.length !== fields.length) throw contradiction();
-    let bytes = 0;
-    for (const [i, word] of fields.entries()) {
-      decodeColumn(columns[i], size, column);
-      for (let k = 0; k < size; k++) words[of[k] * RECORD_WORDS + word] = column[k];
-      bytes += columns[i].length;
-      if (word === BLOB_LENGTH_WORD) for (let k = 0; k < size; k++) bytes += column[k];
+    const fields = FIELD_WORDS[number] ?? [];
+    const of = sorted.subarray(done, done + size);
+    const right = of.length === size && size > 0 && number > previous && columns.length === fields.length;
+    if (!right || (words[of[0]] & 0xffff) !== number || (words[of[size - 1]] & 0xffff) !== number)
+      throw contradiction();
+    let bytes = shared * size;
+    for (let k = 0; k < fields.length; k++) {
+      const word = fields[k];
+      decodeColumn(columns[k], size, column);
+      for (let i = 0; i < size; i++) words[of[i] + word] = column[i];
+      bytes += columns[k].length;
+      if (kindBytes && word === BLOB_LENGTH_WORD) for (let i = 0; i < size; i++) bytes += column[i];
     }
-    // Kind, tick and place are shared; count a share of them too.
-    const shared = section.heads.reduce((sum, each) => sum + each.length, 0) / n;
-    kindBytes?.set(number, (kindBytes.get(number) ?? 0) + bytes + shared * size);
-    byKind.delete(number);
+    kindBytes?.set(number, (kindBytes.get(number) ?? 0) + bytes);
+    done += size;
+    previous = number;
   }
+  if (done !== n) throw contradiction();
+}
+
+/** Words 0 to 3 of the records at `rows`. @returns where the records begin in `words`, sorted by kind. */
+function placeHeads(section: Section, rows: Uint32Array, words: Uint32Array, inputs: boolean): Uint32Array {
+  const n = rows.length;
+  const heads = Array.from({ length: HEAD_COLUMNS }, (_, i) => {
+    const column = new Uint32Array(n);
+    decodeColumn(section.heads[i + 1], n, column);
+    return column;
+  });
+  const [kinds, domains, vcpus, pcpus, low, high] = heads;
+  const next = new Uint32Array(257);
+  for (let i = 0; i < n; i++) {
+    const base = rows[i] * RECORD_WORDS;
+    const kind = kinds[i];
+    if (kind > 255 || LAYOUT_BY_NUMBER[kind]?.input !== inputs) {
+      throw new RecordingError(`a batch holds an event of kind ${kind}, unknown or out of place`);
+    }
+    next[kind + 1]++;
+    words[base] = kind | (domains[i] << 16);
+    words[base + 1] = (vcpus[i] & 0xffff) | (pcpus[i] << 16);
+    words[base + 2] = low[i];
+    words[base + 3] = high[i];
+  }
+  for (let kind = 0; kind < 256; kind++) next[kind + 1] += next[kind];
+  const sorted = new Uint32Array(n);
+  for (let i = 0; i < n; i++) sorted[next[kinds[i]]++] = rows[i] * RECORD_WORDS;
+  return sorted;
 }
 
 /** The bytes of both sections in the order of records; sets the word that says where each record's start. */
