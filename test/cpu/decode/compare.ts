@@ -1,5 +1,5 @@
 /** Second opinion: iced-x86 decodes the same bytes; length, validity, mnemonic and operands must agree. */
-import { Decoder as IcedDecoder, type Instruction as IcedInstruction, OpKind, Register } from 'iced-x86';
+import { Decoder as IcedDecoder, type Instruction as IcedInstruction, MemorySizeExt, OpKind, Register } from 'iced-x86';
 import { Instruction, type Operand } from '../../../src/cpu/decode/instruction.ts';
 import { Decoder } from '../../../src/cpu/decoder.ts';
 import { icedName, icedNames, isNotOffered } from '../../isa/iced-names.ts';
@@ -10,6 +10,9 @@ const LOW = ['AX', 'CX', 'DX', 'BX', 'SP', 'BP', 'SI', 'DI'];
 const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
 /** Rows with memory or register operands that are implied here and listed there. */
 const IMPLIED: readonly string[] = ['XLAT', 'MASKMOVQ', 'MASKMOVDQU', 'VMASKMOVDQU', 'FNOP', 'ENTER'];
+
+/** Areas whose width iced leaves open, counts by operand size, or takes for a byte. */
+const UNSIZED = /^(XSAVE|XRSTOR|CLWB|CLFLUSH|FLDENV|FNSTENV|FRSTOR|FNSAVE)/;
 
 /** Selector instructions use 16 bits of a register that iced names with the operand size. */
 const SELECTORS: readonly string[] = ['ARPL', 'LLDT', 'LTR', 'VERR', 'VERW', 'LMSW'];
@@ -118,6 +121,10 @@ function operandDifference(ins: Instruction, iced: IcedInstruction): string | nu
     const theirs = icedOperandText(ins, iced, n, immediates);
     if (operand.kind === 'imm') immediates++;
     if (SELECTORS.includes(ins.row.mnemonic) && [`E${ours}`, `R${ours}`].includes(theirs)) continue;
+    if (operand.kind === 'mem' && !UNSIZED.test(ins.row.mnemonic)) {
+      const bits = MemorySizeExt.size(iced.memorySize) * 8;
+      if (bits !== operand.size) return `memory width ${operand.size}, iced ${bits}`;
+    }
     if (ours !== theirs) return `operand ${n}: ${ours}, iced ${theirs}`;
   }
   return null;

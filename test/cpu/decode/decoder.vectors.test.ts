@@ -47,5 +47,5 @@ describe('decoder against vectors', () => {
       const text = gunzipSync(readFileSync(new URL(file, folder))).toString();
       expect(problems(text.trim().split('\n')).slice(0, 10)).toEqual([]);
     }
-  });
+  }, 180_000);
 });
