@@ -1,5 +1,5 @@
 import type { Ticks } from '../base/ticks.ts';
-import type { Instruction } from './decoder.ts';
+import type { Instruction } from './decode/instruction.ts';
 import type { ProcessorExits } from './exits.ts';
 import type { CpuState } from './state.ts';
 

@@ -152,6 +152,9 @@ export const MXCSR = 0x4bc;
 /** Vector registers: `YMM + 32 * n`, XMM the low 16 bytes. */
 export const YMM = 0x500;
 
+/** u64: what is added to RIP for a linear address: 0 in 64-bit mode, else the base of CS. */
+export const CODE_BASE = 0x7f8;
+
 export const STATE_BYTES = 0x800;
 export const SCRATCH = 0x1000;
 export const SCRATCH_BYTES = 0x1000;

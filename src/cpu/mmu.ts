@@ -86,7 +86,7 @@ export class Mmu implements VirtualMemory, PagingState {
     return mfn < 0 ? -1 : this.#frames.linear(mfn) + (gpa & 4095);
   }
 
-  #canonical(lo: number, hi: number): boolean {
+  #canonical(_lo: number, hi: number): boolean {
     return hi >>> 15 === 0 || hi >>> 15 === 0x1ffff;
   }
 

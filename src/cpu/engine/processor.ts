@@ -1,0 +1,126 @@
+/** What system and x87 instructions see of the engine: `ProcessorContext` over the current vcpu. */
+import { addTicks, type Ticks } from '../../base/ticks.ts';
+import { type TlbSet, View } from '../../memory/tlb.ts';
+import type { ProcessorContext } from '../context.ts';
+import type { Instruction } from '../decode/instruction.ts';
+import type { ProcessorExits } from '../exits.ts';
+import { raise, VECTOR } from '../fault.ts';
+import * as L from '../layout.ts';
+import type { Mmu } from '../mmu.ts';
+import { ATTR, type CpuState, FLAG, SEG } from '../state.ts';
+import { codeMode } from './code-mode.ts';
+import * as R from './records.ts';
+
+const MASK_16 = 0xffffn;
+const MASK_32 = 0xffffffffn;
+const ALL = 0xffffffffffffffffn;
+
+const EXECUTE_ONLY_OR_CODE = 0x8;
+const READABLE_OR_WRITABLE = 0x2;
+const EXPAND_DOWN = 0x4;
+
+export class Processor implements ProcessorContext {
+  readonly s: CpuState;
+  readonly mem: Mmu;
+  exits!: ProcessorExits;
+  tlb!: TlbSet;
+  /** RIP behind the instruction in execution, set by the call-out before it calls. */
+  next = 0n;
+
+  constructor(s: CpuState, mem: Mmu) {
+    this.s = s;
+    this.mem = mem;
+  }
+
+  now(): Ticks {
+    const s = this.s;
+    const pc = s.get32(L.FAULT_PC);
+    const left = pc === 0 ? 0 : s.u8[pc + R.R_LEFT]!;
+    return addTicks(s.f64[L.TICK_BASE >> 3]! as Ticks, s.get32(L.BUDGET_START) - s.i32[L.BUDGET >> 2]! - left);
+  }
+
+  nextRip(): bigint {
+    return this.next;
+  }
+
+  effectiveOffset(insn: Instruction): bigint {
+    const m = insn.memory;
+    const s = this.s;
+    let at = (BigInt(m.dispHi) << 32n) | BigInt(m.disp >>> 0);
+    if (m.ripRelative) at += this.next;
+    if (m.base >= 0) at += s.reg(m.base);
+    if (m.index >= 0) at += s.reg(m.index) << BigInt(m.scale);
+    return at & (insn.addressSize === 64 ? ALL : insn.addressSize === 32 ? MASK_32 : MASK_16);
+  }
+
+  effectiveLinear(insn: Instruction, size: number, write: boolean): bigint {
+    return this.segmentLinear(insn.memory.segment, this.effectiveOffset(insn), size, write);
+  }
+
+  segmentLinear(seg: number, offset: bigint, size: number, write: boolean): bigint {
+    const s = this.s;
+    if (s.is64) {
+      const linear = BigInt.asUintN(64, seg >= SEG.FS ? offset + s.base(seg) : offset);
+      const last = BigInt.asUintN(64, linear + BigInt(Math.max(size, 1) - 1));
+      if (!canonical(linear) || !canonical(last)) raise(seg === SEG.SS ? VECTOR.SS : VECTOR.GP, 0);
+      return linear;
+    }
+    const vector = seg === SEG.SS ? VECTOR.SS : VECTOR.GP;
+    const attributes = s.attributes(seg);
+    if (this.#checksTypes()) this.#checkType(attributes, write, vector);
+    this.#checkLimit(seg, attributes, Number(offset & MASK_32), size, vector);
+    return (s.base(seg) + offset) & MASK_32;
+  }
+
+  /** Real and virtual-8086 mode check limits only. */
+  #checksTypes(): boolean {
+    return (this.s.cr0 & 1) !== 0 && (this.s.get32(L.EFLAGS_REST) & FLAG.VM) === 0;
+  }
+
+  #checkType(attributes: number, write: boolean, vector: number): void {
+    if ((attributes & ATTR.NULL) !== 0 || (attributes & ATTR.P) === 0) raise(vector, 0);
+    const code = (attributes & EXECUTE_ONLY_OR_CODE) !== 0;
+    const second = (attributes & READABLE_OR_WRITABLE) !== 0;
+    if (write ? code || !second : code && !second) raise(vector, 0);
+  }
+
+  #checkLimit(seg: number, attributes: number, offset: number, size: number, vector: number): void {
+    const limit = this.s.limit(seg) >>> 0;
+    const last = offset + Math.max(size, 1) - 1;
+    const data = (attributes & EXECUTE_ONLY_OR_CODE) === 0;
+    if (data && (attributes & EXPAND_DOWN) !== 0) {
+      const top = (attributes & ATTR.DB) !== 0 ? 0xffffffff : 0xffff;
+      if (offset <= limit || last > top) raise(vector, 0);
+    } else if (last > limit) raise(vector, 0);
+  }
+
+  modeChanged(): void {
+    const s = this.s;
+    const is64 = s.is64;
+    const mode = codeMode(s);
+    if (mode !== s.get32(L.CODE_MODE)) {
+      s.set32(L.CODE_MODE, mode);
+      this.tlb.forgetTables(-1);
+    }
+    s.set64(L.RIP_MASK, is64 ? ALL : MASK_32);
+    s.set64(L.ADDRESS_MASK, !is64 && (mode & 3) === 1 ? MASK_32 : ALL);
+    s.set64(L.STACK_MASK, is64 ? ALL : (s.attributes(SEG.SS) & ATTR.DB) !== 0 ? MASK_32 : MASK_16);
+    s.set64(L.CODE_BASE, is64 ? 0n : s.base(SEG.CS));
+    const view = this.mem.dataView();
+    s.set32(L.TLB_CURRENT, this.tlb.dataView(view));
+    s.set32(L.ITLB_CURRENT, this.tlb.fetchView(view === View.USER ? View.USER : View.SUPERVISOR));
+  }
+
+  flushTlb(global: boolean): void {
+    this.tlb.flush(global);
+  }
+
+  flushPage(linear: bigint): void {
+    this.tlb.flushPage(Number(linear & MASK_32), Number((linear >> 32n) & MASK_32));
+  }
+}
+
+export function canonical(linear: bigint): boolean {
+  const top = linear >> 47n;
+  return top === 0n || top === 0x1ffffn;
+}
