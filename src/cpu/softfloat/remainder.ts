@@ -16,8 +16,8 @@ import {
 
 export interface RemainderResult {
   value: bigint;
-  /** The three low bits of the quotient's magnitude (0 when incomplete or special). */
-  quotient: number;
+  /** The three low bits of the quotient's magnitude; undefined for NaN and invalid results. */
+  quotient: number | undefined;
   /** The reduction is not finished: x87's C2. */
   incomplete: boolean;
 }
@@ -36,8 +36,9 @@ export function remainder(
   const a = unpack(env, format, bitsA);
   const b = unpack(env, format, bitsB);
   const done = (value: bigint): RemainderResult => ({ value, quotient: 0, incomplete: false });
-  if (isNanLike(a) || isNanLike(b)) return done(propagateNan(env, format, a, b));
-  if (a.kind === KIND_INFINITY || b.kind === KIND_ZERO) return done(invalid(env, format));
+  const special = (value: bigint): RemainderResult => ({ value, quotient: undefined, incomplete: false });
+  if (isNanLike(a) || isNanLike(b)) return special(propagateNan(env, format, a, b));
+  if (a.kind === KIND_INFINITY || b.kind === KIND_ZERO) return special(invalid(env, format));
   noteDenormals(env, a, b);
   if (a.kind === KIND_ZERO) return done(zeroOf(format, a.sign));
   if (b.kind === KIND_INFINITY) return done(roundPack(env, format, a.sign, a.significand, a.exponent));

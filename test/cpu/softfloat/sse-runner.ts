@@ -59,7 +59,7 @@ export function runSseVector(vector: Vector): string | undefined {
   return problems.length ? `${vector.id} ${vector.form} ${vector.bytes}: ${problems.join('; ')}` : undefined;
 }
 
-function vectorRegister(vector: Vector, state: Partial<Vector['in']>, n: number): bigint | undefined {
+function vectorRegister(state: Partial<Vector['in']>, n: number): bigint | undefined {
   const text = state.ymm?.[n] ?? state.xmm?.[n];
   return text === undefined ? undefined : BigInt(`0x${text}`);
 }
@@ -91,7 +91,7 @@ function compareResult(vector: Vector, o: Operands, outcome: Outcome): string[] 
 }
 
 function destination(vector: Vector, n: number): bigint {
-  return vectorRegister(vector, vector.out, n) ?? vectorRegister(vector, vector.in, n) ?? 0n;
+  return vectorRegister(vector.out, n) ?? vectorRegister(vector.in, n) ?? 0n;
 }
 
 const float = new DataView(new ArrayBuffer(4));
@@ -111,7 +111,7 @@ function closeEnough(a: bigint, b: bigint, width: number): boolean {
 }
 
 function execute(vector: Vector, name: string, bits: number, o: Operands): Outcome {
-  const reg = (n: number) => vectorRegister(vector, vector.in, n) ?? 0n;
+  const reg = (n: number) => vectorRegister(vector.in, n) ?? 0n;
   if (name.startsWith('cvt')) return executeConvert(vector, name, bits, o, reg);
   const suffix = name.slice(-2);
   const format = suffix[1] === 's' ? F32 : F64;
