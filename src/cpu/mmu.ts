@@ -125,9 +125,13 @@ export class Mmu implements VirtualMemory, PagingState {
     if (open && this.s.u32[(entry + TLB_MFN) >> 2] === mfn) tlb.setHostWritable(entry, true);
   }
 
+  /** Vector for a non-canonical address: #SS if the running instruction reaches it through SS (Intel SDM 1 3.3.7.1). */
+  nonCanonicalVector: (linear: bigint) => number = () => VECTOR.GP;
+
   #checkCanonical(lo: number, hi: number, size: number): void {
-    if (!this.#canonical(lo, hi)) raise(VECTOR.GP, 0);
-    if (lo + size > 0x100000000 && !this.#canonical(0, (hi + 1) >>> 0)) raise(VECTOR.GP, 0);
+    const wraps = lo + size > 0x100000000;
+    if (this.#canonical(lo, hi) && !(wraps && !this.#canonical(0, (hi + 1) >>> 0))) return;
+    raise(this.nonCanonicalVector((BigInt(hi) << 32n) | BigInt(lo)), 0);
   }
 
   /** The address after `lo` in the next page, wrapped as the code's linear addresses wrap. */
@@ -265,6 +269,11 @@ export class Mmu implements VirtualMemory, PagingState {
       write32: () => {},
     });
     return walker.walk(this, lo, hi, Access.READ, View.SUPERVISOR_AC) === 0 ? walker.gfn * 4096 + (lo & 4095) : -1;
+  }
+
+  /** Machine frame of guest-physical address `gpa`, or -1. */
+  mfnOf(gpa: number): number {
+    return this.#vcpu.p2m.mfn(Math.floor(gpa / 4096));
   }
 
   // VirtualMemory

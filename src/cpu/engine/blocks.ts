@@ -214,6 +214,16 @@ export class BlockBuilder {
     this.#s.set32(this.#crossings[id]!.entry, 0);
   }
 
+  /** The instruction at RIP as decoded afresh, for rare questions about it; undefined if it is not complete on its page. */
+  peekInstruction(rip: bigint): Instruction | undefined {
+    const s = this.#s;
+    const gpa = this.#mmu.peek((rip + s.get64(L.CODE_BASE)) & s.get64(L.RIP_MASK));
+    if (gpa < 0) return undefined;
+    const page = this.#frames.frame(this.#mmu.mfnOf(gpa));
+    const insn = new Instruction();
+    return this.#decoder.decode(page, gpa % 4096, 4096, codeBits(s.get32(L.CODE_MODE)), insn) === 'ok' ? insn : undefined;
+  }
+
   // Blocks that the budget cuts
 
   /** A copy of the first `instructions` instructions of the block at `t`, ending behind them. */

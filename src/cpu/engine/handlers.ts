@@ -46,6 +46,9 @@ const IMPLICIT: ReadonlySet<OperandKind> = new Set(['rel', 'si', 'di']);
 
 const isTransfer = (row: InstructionRow): boolean => row.blockEnd === 'jump' || row.blockEnd === 'call' || row.blockEnd === 'ret' || row.blockEnd === 'cond';
 
+/** MOV r64, imm64 is the only instruction whose immediate does not fit 32 bits. */
+export const hasWideImmediate = (row: InstructionRow): boolean => row.map === '1B' && (row.opcode & 0xf8) === 0xb8;
+
 function specFrom(
   row: InstructionRow,
   operandSize: number,
@@ -61,7 +64,7 @@ function specFrom(
     if (IMPLICIT.has(kind) || implicitAccumulator) continue;
     const form = FORM[kind];
     if (form === undefined) return undefined;
-    forms.push({ kind: form, size });
+    forms.push({ kind: form, size: form === 'i' && size === 64 && !hasWideImmediate(row) ? 32 : size });
   }
   const size = isTransfer(row) || forms.length === 0 || mnemonic === 'ENTER' ? operandSize : forms[0]!.size;
   let key = `${mnemonic}/${forms.map((x) => x.kind + x.size).join(',')}`;

@@ -3,7 +3,7 @@ import type { Instruction, Operand } from '../decode/instruction.ts';
 import * as L from '../layout.ts';
 import { SEG } from '../state.ts';
 import { codeBits, FLAT_CODE, FLAT_DATA, FLAT_STACK, MODE_BITS, shapeOf } from './code-mode.ts';
-import { type HandlerSpec, specOf } from './handlers.ts';
+import { type HandlerSpec, hasWideImmediate, specOf } from './handlers.ts';
 import { SpecialOp } from './interpreter.ts';
 import * as R from './records.ts';
 
@@ -126,10 +126,7 @@ export class Lowering {
       if (prepared) f.base = L.SLOT_EA;
       else directAddress(insn, offset, f);
     } else if (insn.row.mnemonic === 'ENTER') f.disp = insn.imm2;
-    else if (insn.immHi !== insn.imm >> 31 && insn.operands[1]?.size === 64) {
-      f.disp = insn.imm;
-      f.imm = insn.immHi;
-    } else if (insn.row.mnemonic === 'MOV' && insn.operands[1]?.kind === 'imm' && insn.operands[1].size === 64) {
+    else if (hasWideImmediate(insn.row) && insn.operandSize === 64) {
       f.disp = insn.imm;
       f.imm = insn.immHi;
     }

@@ -9,7 +9,7 @@ import type { ProcessorExits } from '../exits.ts';
 import { FAULT, raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { Mmu } from '../mmu.ts';
-import { CpuState, FLAG } from '../state.ts';
+import { CpuState, FLAG, SEG } from '../state.ts';
 import { deliver, deliverFault, instructionBreakpoint, noteDebug, powerUp, singleStep, takePendingDebug } from '../system/index.ts';
 import { BlockBuilder } from './blocks.ts';
 import { CodeCache, TABLE_BYTES } from './code-cache.ts';
@@ -106,6 +106,7 @@ export class WasmEngine implements Engine {
     this.#blocks.onClear = () => {
       for (const slot of this.#slots) slot?.tlb.forgetTables(-1);
     };
+    this.#mmu.nonCanonicalVector = (linear) => this.#nonCanonicalVector(linear);
     const instance = new WebAssembly.Instance(module, { env: { memory: this.memory, ...this.#imports() } });
     this.#run = instance.exports['run'] as (t: number) => void;
     this.#hash = instance.exports['hash'] as (at: number, bytes: number, seed: bigint) => bigint;
@@ -384,6 +385,21 @@ export class WasmEngine implements Engine {
     return kind === Miss.READ ? this.#mmu.locateRead(lo, hi, bytes, view) : this.#mmu.locateWrite(lo, hi, bytes, view, kind === Miss.MODIFY);
   }
 
+  /** #SS for an address reached through SS: a stack instruction, or a memory operand with that segment. */
+  #nonCanonicalVector(linear: bigint): number {
+    const s = this.state;
+    const pc = s.get32(L.FAULT_PC);
+    if (!this.#running || pc === 0) return VECTOR.GP;
+    const rip = s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc));
+    const insn = this.#blocks.peekInstruction(rip & s.get64(L.RIP_MASK));
+    if (insn === undefined) return VECTOR.GP;
+    this.#cpu.next = rip + BigInt(insn.length);
+    const segment = insn.memory.segment;
+    const operand = this.#cpu.effectiveOffset(insn) + (segment >= SEG.FS ? s.base(segment) : 0n);
+    if (insn.hasMem && BigInt.asUintN(64, operand) === linear) return segment === SEG.SS ? VECTOR.SS : VECTOR.GP;
+    return STACK_MNEMONICS.has(insn.row.mnemonic) ? VECTOR.SS : VECTOR.GP;
+  }
+
   /** First record of the block at BLOCK_RIP, decoded if need be; 0 to leave the run. */
   #resolve(link: number): number {
     const s = this.state;
@@ -447,6 +463,8 @@ export class WasmEngine implements Engine {
     return this.#resolve(0);
   }
 }
+
+const STACK_MNEMONICS = new Set(['PUSH', 'POP', 'PUSHF', 'POPF', 'CALL', 'RET', 'ENTER', 'LEAVE']);
 
 /** [from, to) of state fields that do not belong to the guest. */
 const DERIVED_FIELDS: readonly (readonly [number, number])[] = [

@@ -1,6 +1,7 @@
 /** ADD to XADD: integer arithmetic and logic (Intel SDM 2A/2B, by mnemonic). */
 import { type Expr, i32, i64, type Local } from '../../wasm/index.ts';
 import { CONDITIONS } from '../../isa/conditions.ts';
+import * as L from '../layout.ts';
 import { mask, type Operation, type Semantics } from './operation.ts';
 
 type Binary = (o: Operation, a: Local<'i64'>, b: Local<'i64'>) => Expr<'i64'>;
@@ -76,20 +77,30 @@ const xadd: Semantics = (o) => {
   if (o.isMemory(0)) o.write(1, old);
 };
 
-/** CMPXCHG: flags as CMP rAX, dest; the destination is written either way (SDM: a write cycle always happens). */
+/**
+ * CMPXCHG: flags as CMP rAX, dest. Memory is written either way (SDM: a write cycle always happens); a register only when
+ * equal, so that the upper half of a 32-bit destination survives otherwise.
+ */
 const cmpxchg: Semantics = (o) => {
   const source = o.let(o.read(1), 'source');
   const accumulator = o.let(o.reg(0), 'accumulator');
   const old = o.f.local('i64', 'dest');
   const equal = o.f.local('i32', 'equal');
-  o.modify(0, (dest) => {
+  const compare = (dest: Local<'i64'>): void => {
     o.f.set(old, dest);
     o.f.set(equal, i64.eq(dest, accumulator));
-    const r = o.let(i64.sub(accumulator, dest), 'r');
-    o.flags.afterSub(o.f, accumulator, dest, r, o.size);
-    return o.f.select(source, dest, equal);
-  });
-  o.f.if(i32.eqz(equal), () => o.setReg(0, old));
+    o.flags.afterSub(o.f, accumulator, dest, o.let(i64.sub(accumulator, dest), 'r'), o.size);
+  };
+  if (o.isMemory(0)) {
+    o.modify(0, (dest) => {
+      compare(dest);
+      return o.f.select(source, dest, equal);
+    });
+    o.f.if(i32.eqz(equal), () => o.setReg(0, old));
+  } else {
+    compare(o.let(o.read(0)));
+    o.f.if(equal, () => o.write(0, source), () => o.setReg(0, old));
+  }
 };
 
 /** CMPXCHG8B/16B: one half is `size` bits; only ZF changes. */
@@ -153,6 +164,8 @@ export const arithmetic: Record<string, Semantics> = {
   CMPXCHG16B: cmpxchg16b,
   ADCX: addThrough('cf'),
   ADOX: addThrough('of'),
+  CLD: (o) => o.f.do(i32.store(i32.const(0), i32.and(i32.load(i32.const(0), L.EFLAGS_REST), i32.const(~0x400)), L.EFLAGS_REST)),
+  STD: (o) => o.f.do(i32.store(i32.const(0), i32.or(i32.load(i32.const(0), L.EFLAGS_REST), i32.const(0x400)), L.EFLAGS_REST)),
   CLC: (o) => o.flags.setCarry(o.f, i64.const(0)),
   STC: (o) => o.flags.setCarry(o.f, i64.const(1)),
   CMC: (o) => o.flags.setCarry(o.f, i64.xor(o.let(o.flags.carry()), i64.const(1))),
