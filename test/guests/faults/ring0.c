@@ -15,6 +15,7 @@ void integer_cases(void) {
 
   ATTEMPT("int3");
   expect("#BP int3", 3, NO_ERROR, AT_END);
+  check("a trap's frame has no RF", !(seen.rflags & 0x10000));
   ATTEMPT("int $3");
   expect("#BP int 3 in two bytes", 3, NO_ERROR, AT_END);
   ATTEMPT("int $2");
@@ -26,6 +27,7 @@ void integer_cases(void) {
 
   ATTEMPT("ud2");
   expect("#UD ud2", 6, NO_ERROR, AT_START);
+  check("a fault's frame has RF", seen.rflags & 0x10000);
   ATTEMPT(".byte 0xf0, 0x90");
   expect("#UD lock nop", 6, NO_ERROR, AT_START);
   ATTEMPT(".byte 0x06");
@@ -66,7 +68,7 @@ void debug_cases(void) {
   ATTEMPT("movq $4f, %%rax\n mov %%rax, %%dr0\n mov $0x402, %%eax\n mov %%rax, %%dr7\n" FAULTS_HERE "nop");
   expect("#DB execution breakpoint", 1, NO_ERROR, AT_START);
   check("DR6.B0", (seen.dr6 & 0x600f) == 1);
-  check("the frame has RF", seen.rflags & 0x10000);
+  check("the frame has no RF: the handler must set it", !(seen.rflags & 0x10000)); /* Intel SDM 3, 17.3.1.1 */
   clear_debug();
   ATTEMPT_WITH("mov %%rax, %%dr1\n mov %%rcx, %%dr7\n movq $5, (%%rax)", &watched, 0x404 | 9 << 20, 0);
   expect("#DB write watchpoint", 1, NO_ERROR, AT_END);
