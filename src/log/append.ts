@@ -36,7 +36,10 @@ export interface LogSink {
 }
 
 export interface RecordVerifier {
-  /** Looks at the record just appended at `words[base]`, its bytes at `blobs[blobAt]`. May throw to stop the machine. */
+  /**
+   * Looks at the record that is being appended as number `seq`: at `words[base]`, its bytes at `blobs[blobAt]`.
+   * May throw to keep it off the log and stop the machine.
+   */
   check(seq: number, words: Uint32Array, base: number, blobs: Uint8Array, blobAt: number): void;
 }
 
@@ -147,8 +150,9 @@ export class EventLog {
     words[p + 13] = w9;
     words[p + 14] = w10;
     words[p + 15] = w11;
+    // Before it counts: what a replay refuses is not on the log.
+    if (this.verifier !== undefined) this.verifier.check(this.seq, words, p, this.#blobs, this.#blobUsed);
     this.#used++;
-    if (this.verifier !== undefined) this.verifier.check(this.seq - 1, words, p, this.#blobs, this.#blobUsed);
   }
 
   /**
@@ -174,18 +178,8 @@ export class EventLog {
     if (this.#used >= this.#limit || this.#blobUsed + bytes.length > this.#blobs.length) this.#makeRoom(bytes.length);
     this.#blobs.set(bytes, this.#blobUsed);
     const offset = this.#blobBase + this.#blobUsed;
-    const verifier = this.verifier;
-    this.verifier = undefined; // the record is checked below, when its bytes count
     this.appendAt(domain, vcpu, kind, w0, w1, w2, w3, w4, 0, 0, 0, 0, 0, offset, bytes.length);
-    this.verifier = verifier;
     this.#blobUsed += bytes.length;
-    verifier?.check(
-      this.seq - 1,
-      this.#words,
-      (this.#used - 1) * RECORD_WORDS,
-      this.#blobs,
-      this.#blobUsed - bytes.length,
-    );
   }
 
   /** Appends a typed event where the machine is now: `log.emit('operator', { text })`. */

@@ -197,6 +197,13 @@ export class Recording {
     return this.batches.at(-1)?.lastTick ?? 0;
   }
 
+  /** Offset behind batch `index`. */
+  batchEnd(index: number): number {
+    const entry = this.batches[index];
+    const number = entry.inputsAt < 0 ? entry.frame : entry.frame + 1;
+    return entry.effectsAt + FRAME_HEADER_BYTES + this.#frameAt(entry.effectsAt, number).stored;
+  }
+
   /** Content of an image that is embedded. @throws RecordingError if the file's image is not what the table says. */
   image(index: number): Uint8Array | undefined {
     const frame = this.#images.get(index);
