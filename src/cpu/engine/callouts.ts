@@ -2,8 +2,9 @@
 import type { SystemInstruction } from '../context.ts';
 import type { Instruction } from '../decode/instruction.ts';
 import { systemInstructionFor } from '../system/index.ts';
+import { x87InstructionFor } from '../x87/index.ts';
 
 /** The function for `insn`, or undefined if generated code executes it. */
 export function calloutFor(insn: Instruction): SystemInstruction | undefined {
-  return systemInstructionFor(insn.row);
+  return systemInstructionFor(insn.row) ?? x87InstructionFor(insn.row);
 }

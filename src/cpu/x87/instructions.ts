@@ -4,7 +4,7 @@
  * Order of checks (SDM vol. 3A, 6.9 and 2.5): #NM by CR0, #MF for a pending exception, addressing and page faults,
  * then the instruction. With CR0.NE = 0 a pending exception is ignored, as if IGNNE# were asserted.
  */
-import type { ProcessorContext, SystemInstruction } from '../context.ts';
+import type { ProcessorContext, SystemInstruction, VirtualMemory } from '../context.ts';
 import { Flow } from '../context.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
@@ -58,6 +58,7 @@ export const x87Instruction: SystemInstruction = (cpu, insn) => {
   const isWrite = op.access === 'write';
   const linear = isMemory ? cpu.effectiveLinear(insn, length, isWrite) : 0n;
   const operand = unit.bytes.subarray(0, length);
+  if (length > LONGEST_VALUE) probeEnds(cpu.mem, linear, length, isWrite);
   if (op.access === 'read') cpu.mem.readBytes(linear, operand);
   if (isWrite) cpu.mem.probeWrite(linear, length);
   const store = run(s, unit, op, insn.rm & 7);
@@ -66,6 +67,17 @@ export const x87Instruction: SystemInstruction = (cpu, insn) => {
   if (store && op.access === 'ax') s.u16[0] = unit.operand.getUint16(0, true);
   return Flow.NEXT;
 };
+
+/** Longer operands are environments and whole states. */
+const LONGEST_VALUE = 10;
+
+/** An environment that lies on two pages reports its last byte when only the second faults, as recorded on silicon. */
+function probeEnds(mem: VirtualMemory, linear: bigint, length: number, isWrite: boolean): void {
+  for (const at of [linear, linear + BigInt(length - 1)]) {
+    if (isWrite) mem.probeWrite(at, 1);
+    else mem.read8(at);
+  }
+}
 
 function run(s: CpuState, unit: X87Unit, op: X87Op, i: number): boolean {
   unit.begin();
