@@ -6,7 +6,7 @@ import type { VirtualMemory } from './context.ts';
 import type { ProcessorExits } from './exits.ts';
 import { raise, raisePageFault, VECTOR } from './fault.ts';
 import * as L from './layout.ts';
-import { CpuState, FLAG } from './state.ts';
+import { type CpuState, FLAG } from './state.ts';
 
 /** What the memory side needs to know of the vcpu that runs. */
 export interface MmuVcpu {
@@ -98,7 +98,10 @@ export class Mmu implements VirtualMemory, PagingState {
     const s = this.s;
     const { tlb, p2m } = this.#vcpu;
     const entry = tlb.dataEntry(view, lo);
-    if (tlb.holds(entry, lo, hi) && ((access & Access.WRITE) === 0 || (s.u32[(entry + TLB_FLAGS) >> 2]! & TlbFlag.WRITABLE) !== 0)) {
+    if (
+      tlb.holds(entry, lo, hi) &&
+      ((access & Access.WRITE) === 0 || (s.u32[(entry + TLB_FLAGS) >> 2]! & TlbFlag.WRITABLE) !== 0)
+    ) {
       return s.u32[(entry + TLB_HOST) >> 2]! + (lo & 4095);
     }
     const wrong = this.#walker.walk(this, lo, hi, access, view);
@@ -136,7 +139,7 @@ export class Mmu implements VirtualMemory, PagingState {
 
   /** The address after `lo` in the next page, wrapped as the code's linear addresses wrap. */
   #nextHigh(lo: number, hi: number): number {
-    if (((lo & 0xfffff000) >>> 0) !== 0xfffff000) return hi;
+    if ((lo & 0xfffff000) >>> 0 !== 0xfffff000) return hi;
     return this.s.longMode ? (hi + 1) >>> 0 : hi;
   }
 

@@ -84,7 +84,9 @@ export class GuestPhysical {
   /** @throws BadGuestAddress */
   read(gpa: number, length: number): Uint8Array {
     const out = new Uint8Array(length);
-    this.#walk(gpa, length, (frame, at, done) => out.set(frame.subarray(at, Math.min(PAGE_SIZE, at + length - done)), done));
+    this.#walk(gpa, length, (frame, at, done) =>
+      out.set(frame.subarray(at, Math.min(PAGE_SIZE, at + length - done)), done),
+    );
     return out;
   }
 

@@ -88,7 +88,15 @@ export class TlbSet {
     return this.#u32[i]! === (lo & 0xfffff000) >>> 0 && this.#u32[i + 1]! === hi;
   }
 
-  fillData(view: number, lo: number, hi: number, host: number, mfn: number, flags: number, hostWritable: boolean): void {
+  fillData(
+    view: number,
+    lo: number,
+    hi: number,
+    host: number,
+    mfn: number,
+    flags: number,
+    hostWritable: boolean,
+  ): void {
     const at = this.dataEntry(view, lo);
     const i = at >> 2;
     const page = (lo & 0xfffff000) >>> 0;
@@ -119,7 +127,8 @@ export class TlbSet {
   protectFrame(mfn: number): void {
     const end = (this.base + DATA_VIEWS * TLB_VIEW_BYTES) >> 2;
     for (let i = this.base >> 2; i < end; i += TLB_ENTRY_BYTES >> 2) {
-      if ((this.#u32[i + 5]! & TlbFlag.VALID) !== 0 && (mfn < 0 || this.#u32[i + 6] === mfn)) this.#setWriteTag(i, false);
+      if ((this.#u32[i + 5]! & TlbFlag.VALID) !== 0 && (mfn < 0 || this.#u32[i + 6] === mfn))
+        this.#setWriteTag(i, false);
     }
   }
 

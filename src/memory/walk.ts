@@ -84,7 +84,12 @@ export class PageWalker {
     }
     const user = view === View.USER;
     const base = (user ? 4 : 0) | (access & 2) | (access & 16 && this.#fetchBit(s) ? 16 : 0);
-    const present = (s.efer & EFER_LMA) !== 0 ? this.#descend64(s, lo, hi) : (s.cr4 & CR4_PAE) !== 0 ? this.#descendPae(s, lo) : this.#descend32(s, lo);
+    const present =
+      (s.efer & EFER_LMA) !== 0
+        ? this.#descend64(s, lo, hi)
+        : (s.cr4 & CR4_PAE) !== 0
+          ? this.#descendPae(s, lo)
+          : this.#descend32(s, lo);
     if (!present) return 1 + base;
     if (this.#reserved) return 1 + (base | 1 | ERROR_RESERVED);
     if (!this.#permitted(s, access, view)) return 1 + (base | 1);
@@ -92,7 +97,8 @@ export class PageWalker {
     const low = this.#low[this.#depth - 1]!;
     const writable = (this.#rights & RW) !== 0 || (!user && (s.cr0 & CR0_WP) === 0);
     const dirty = (low & D) !== 0 || (access & 2) !== 0;
-    this.flags = (writable && dirty ? TlbFlag.WRITABLE : 0) | ((low & G) !== 0 && (s.cr4 & CR4_PGE) !== 0 ? TlbFlag.GLOBAL : 0);
+    this.flags =
+      (writable && dirty ? TlbFlag.WRITABLE : 0) | ((low & G) !== 0 && (s.cr4 & CR4_PGE) !== 0 ? TlbFlag.GLOBAL : 0);
     this.gfn = this.#frame(low, lo);
     return 0;
   }

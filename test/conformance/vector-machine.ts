@@ -32,7 +32,24 @@ export interface Vector {
   modelSpecific?: boolean;
 }
 
-const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const NAMES = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 const CODE = 0x10000000;
 const DATA = 0x20000000;
 const MASK_64 = (1n << 64n) - 1n;
@@ -68,8 +85,19 @@ export class VectorMachine {
       throw new Error('a vector must not exit');
     };
     return {
-      hypercall: refuse, cpuid: refuse, readMsr: refuse, writeMsr: refuse, portRead: refuse, portWrite: refuse, mmioRead: refuse,
-      mmioWrite: refuse, halt: refuse, pause: () => 0, interruptWindow: () => false, tripleFault: refuse, tlbFlush: () => {},
+      hypercall: refuse,
+      cpuid: refuse,
+      readMsr: refuse,
+      writeMsr: refuse,
+      portRead: refuse,
+      portWrite: refuse,
+      mmioRead: refuse,
+      mmioWrite: refuse,
+      halt: refuse,
+      pause: () => 0,
+      interruptWindow: () => false,
+      tripleFault: refuse,
+      tlbFlush: () => {},
       exception: (vector, error, cr2) => {
         Object.assign(this.#stopped, { vector, error, cr2 });
         throw this.#stopped;
@@ -130,14 +158,16 @@ export class VectorMachine {
     code.set(Buffer.from(v.bytes, 'hex'), Number(BigInt(v.rip)) - CODE);
     e.frameWritten(this.#code);
     e.frames.frame(this.#data).fill(0);
-    for (const { addr, bytes } of v.in.mem ?? []) e.frames.frame(this.#data).set(Buffer.from(bytes, 'hex'), Number(BigInt(addr)) - DATA);
+    for (const { addr, bytes } of v.in.mem ?? [])
+      e.frames.frame(this.#data).set(Buffer.from(bytes, 'hex'), Number(BigInt(addr)) - DATA);
     e.frameWritten(this.#data);
     for (let n = 0; n < 16; n++) s.setReg(n, BigInt(v.in.regs![NAMES[n]!]!));
     s.eflags = Number(BigInt(v.in.regs!['rflags']!)) | FLAG.IF | 2;
     s.rip = BigInt(v.rip);
     s.u8.fill(0, L.YMM, L.YMM + 512);
     s.u8.fill(0, L.X87_REGISTERS, L.X87_REGISTERS + 128);
-    for (const set of [v.in.xmm, v.in.ymm]) for (const [n, hex] of Object.entries(set ?? {})) putHex(s.u8, L.YMM + 32 * Number(n), hex);
+    for (const set of [v.in.xmm, v.in.ymm])
+      for (const [n, hex] of Object.entries(set ?? {})) putHex(s.u8, L.YMM + 32 * Number(n), hex);
     s.set32(L.MXCSR, Number(v.in.mxcsr ?? '0x1f80'));
     const x = v.in.x87 ?? {};
     s.u16[L.X87_FCW >> 1] = Number(x.fcw ?? '0x37f');
@@ -224,7 +254,9 @@ export class VectorMachine {
     }
     if (Buffer.compare(got, want) === 0) return;
     const at = got.findIndex((b, i) => b !== want[i]);
-    out.push(`memory at ${(DATA + at).toString(16)}: got ${hex(got.subarray(at, at + 16))}, want ${hex(want.subarray(at, at + 16))}`);
+    out.push(
+      `memory at ${(DATA + at).toString(16)}: got ${hex(got.subarray(at, at + 16))}, want ${hex(want.subarray(at, at + 16))}`,
+    );
   }
 }
 
@@ -232,7 +264,8 @@ const hex = (b: Uint8Array): string => Buffer.from(b).toString('hex');
 
 function putHex(u8: Uint8Array, at: number, text: string): void {
   const digits = text.length % 2 === 0 ? text : `0${text}`;
-  for (let i = 0; i < digits.length / 2; i++) u8[at + i] = Number.parseInt(digits.slice(digits.length - 2 * i - 2, digits.length - 2 * i), 16);
+  for (let i = 0; i < digits.length / 2; i++)
+    u8[at + i] = Number.parseInt(digits.slice(digits.length - 2 * i - 2, digits.length - 2 * i), 16);
 }
 
 function getHex(u8: Uint8Array, at: number, bytes: number): bigint {

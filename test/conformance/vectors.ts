@@ -16,10 +16,17 @@ export interface VectorSummary {
 export function readVectors(file: string): Vector[] {
   const raw = readFileSync(file);
   const text = (raw[0] === 0x1f ? gunzipSync(raw) : raw).toString('utf8');
-  return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Vector);
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Vector);
 }
 
-export function runVectors(vectors: Iterable<Vector>, machine: VectorMachine, report: (v: Vector, lines: string[]) => void): VectorSummary {
+export function runVectors(
+  vectors: Iterable<Vector>,
+  machine: VectorMachine,
+  report: (v: Vector, lines: string[]) => void,
+): VectorSummary {
   const summary: VectorSummary = { total: 0, passed: 0, failed: {}, unsupported: {} };
   for (const v of vectors) {
     summary.total++;
@@ -40,7 +47,9 @@ function main(args: string[]): number {
   const files = args.filter((a) => !a.startsWith('--'));
   const json = args.includes('--json');
   if (files.length === 0 || args.includes('--help')) {
-    console.log('usage: npm run vectors -- [--json] [--quiet] FILE...\nexample: npm run vectors -- ../shared/x86-vectors/alu.jsonl.gz');
+    console.log(
+      'usage: npm run vectors -- [--json] [--quiet] FILE...\nexample: npm run vectors -- ../shared/x86-vectors/alu.jsonl.gz',
+    );
     return files.length === 0 ? 2 : 0;
   }
   const machine = new VectorMachine();

@@ -13,7 +13,6 @@ import type { CodeCache } from './code-cache.ts';
 import { codeBits, FLAT_CODE } from './code-mode.ts';
 import { SpecialOp } from './interpreter.ts';
 import { type HandlerEntry, Lowering, type PageInfo, pageInfo } from './lower.ts';
-import type { Processor } from './processor.ts';
 import * as R from './records.ts';
 
 interface Callout {
@@ -44,7 +43,6 @@ export class BlockBuilder {
   onClear: () => void = () => {};
   readonly #s: CpuState;
   readonly #mmu: Mmu;
-  readonly #cpu: Processor;
   readonly #cache: CodeCache;
   readonly #frames: MachineMemory;
   readonly #lowering: Lowering;
@@ -57,7 +55,6 @@ export class BlockBuilder {
   constructor(
     s: CpuState,
     mmu: Mmu,
-    cpu: Processor,
     cache: CodeCache,
     frames: MachineMemory,
     handlers: ReadonlyMap<string, HandlerEntry>,
@@ -65,7 +62,6 @@ export class BlockBuilder {
   ) {
     this.#s = s;
     this.#mmu = mmu;
-    this.#cpu = cpu;
     this.#cache = cache;
     this.#frames = frames;
     this.#lowering = new Lowering(handlers);
@@ -93,7 +89,11 @@ export class BlockBuilder {
     return s.get32(at) || this.#build(mfn, mode, lo, hi, at);
   }
 
+  /** How often everything was forgotten. */
+  clears = 0;
+
   clear(): void {
+    this.clears++;
     this.#cache.clear();
     this.callouts.length = 0;
     this.#crossings.length = 0;
@@ -221,7 +221,9 @@ export class BlockBuilder {
     if (gpa < 0) return undefined;
     const page = this.#frames.frame(this.#mmu.mfnOf(gpa));
     const insn = new Instruction();
-    return this.#decoder.decode(page, gpa % 4096, 4096, codeBits(s.get32(L.CODE_MODE)), insn) === 'ok' ? insn : undefined;
+    return this.#decoder.decode(page, gpa % 4096, 4096, codeBits(s.get32(L.CODE_MODE)), insn) === 'ok'
+      ? insn
+      : undefined;
   }
 
   // Blocks that the budget cuts
@@ -249,5 +251,3 @@ export class BlockBuilder {
     return this.#install(0);
   }
 }
-
-

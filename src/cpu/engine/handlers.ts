@@ -44,7 +44,8 @@ const FORM: Partial<Record<OperandKind, OperandForm['kind']>> = {
 /** Operand kinds that say where the instruction goes or what it implies, and take no part in the key. */
 const IMPLICIT: ReadonlySet<OperandKind> = new Set(['rel', 'si', 'di']);
 
-const isTransfer = (row: InstructionRow): boolean => row.blockEnd === 'jump' || row.blockEnd === 'call' || row.blockEnd === 'ret' || row.blockEnd === 'cond';
+const isTransfer = (row: InstructionRow): boolean =>
+  row.blockEnd === 'jump' || row.blockEnd === 'call' || row.blockEnd === 'ret' || row.blockEnd === 'cond';
 
 /** MOV r64, imm64 is the only instruction whose immediate does not fit 32 bits. */
 export const hasWideImmediate = (row: InstructionRow): boolean => row.map === '1B' && (row.opcode & 0xf8) === 0xb8;
@@ -75,7 +76,16 @@ function specFrom(
   if (ADDRESSED.has(mnemonic)) key += `@${addressing}`;
   const r = REPEATABLE.has(mnemonic) ? (rep === 'repnz' && row.rep === 'rep' ? 'rep' : rep) : '';
   if (r !== '') key += `+${r}`;
-  return { key, mnemonic, operands: forms, size, stackMode, addressing, rep: r, terminator: isTransfer(row) || r !== '' };
+  return {
+    key,
+    mnemonic,
+    operands: forms,
+    size,
+    stackMode,
+    addressing,
+    rep: r,
+    terminator: isTransfer(row) || r !== '',
+  };
 }
 
 /** The handler that `insn` needs, or undefined if TypeScript executes it. */
@@ -84,7 +94,9 @@ export function specOf(insn: Instruction, shape: CodeShape): HandlerSpec | undef
 }
 
 /** All variants of a row's operands: every size, register and memory form. */
-function* variants(row: InstructionRow): Generator<{ operandSize: number; operands: { kind: OperandKind; size: number }[] }> {
+function* variants(
+  row: InstructionRow,
+): Generator<{ operandSize: number; operands: { kind: OperandKind; size: number }[] }> {
   const sizes = row.byteSized ? [8] : [16, 32, 64];
   const forms = row.hasModrm && !row.ignoresMod ? (row.form === 'any' ? [false, true] : [row.form === 'mem']) : [false];
   for (const operandSize of sizes) {
@@ -101,7 +113,15 @@ function* variants(row: InstructionRow): Generator<{ operandSize: number; operan
   }
 }
 
-function operandOf(spec: OperandSpec, mem: boolean, operandSize: number, w: boolean, is64: boolean, bits: number, row: InstructionRow) {
+function operandOf(
+  spec: OperandSpec,
+  mem: boolean,
+  operandSize: number,
+  w: boolean,
+  is64: boolean,
+  bits: number,
+  row: InstructionRow,
+) {
   const vector = bits === 256 ? 'ymm' : 'xmm';
   const size = resolveSize(spec.size, operandSize, w, is64, bits);
   const memory = { kind: 'mem' as OperandKind, size: resolveSize(spec.memSize, operandSize, w, is64, bits) };
@@ -165,15 +185,18 @@ export function allSpecs(): HandlerSpec[] {
 }
 
 const HOT_MEMORY = /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|MOVZX|MOVSX|MOVSXD)\//;
-const HOT_REGISTER = /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|LEA|INC|DEC|MOVZX|MOVSX|MOVSXD|NOP|SHL|SHR|SAR|IMUL|NEG|NOT|CBW|CWD|XCHG|CMOV\w+|SET\w+)[/]/;
+const HOT_REGISTER =
+  /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|LEA|INC|DEC|MOVZX|MOVSX|MOVSXD|NOP|SHL|SHR|SAR|IMUL|NEG|NOT|CBW|CWD|XCHG|CMOV\w+|SET\w+)[/]/;
 
 /** Whether a handler goes into the dispatch loop itself; all others are called from it. */
 export function isHot(spec: HandlerSpec): boolean {
   const { key, mnemonic, operands, stackMode } = spec;
-  if (/^(JMP|CALL|RET|J[A-Z]+)$/.test(mnemonic) && mnemonic !== 'JCXZ') return spec.size !== 16 && stackMode !== 'sx' && !/m16|m32/.test(key);
+  if (/^(JMP|CALL|RET|J[A-Z]+)$/.test(mnemonic) && mnemonic !== 'JCXZ')
+    return spec.size !== 16 && stackMode !== 'sx' && !/m16|m32/.test(key);
   if (mnemonic === 'PUSH' || mnemonic === 'POP') return stackMode !== 'sx' && spec.size !== 16 && !/m/.test(key);
   if (mnemonic === 'LEAVE') return stackMode !== 'sx' && spec.size !== 16;
-  if (operands.some((x) => x.size === 16 && mnemonic !== 'MOVZX' && mnemonic !== 'MOVSX' && mnemonic !== 'MOV')) return false;
+  if (operands.some((x) => x.size === 16 && mnemonic !== 'MOVZX' && mnemonic !== 'MOVSX' && mnemonic !== 'MOV'))
+    return false;
   if (operands.some((x) => x.kind === 'm')) return HOT_MEMORY.test(key);
   if (/^(CMOV|SET)/.test(mnemonic)) return /(Z|NZ|B|NB|L|NL|LE|NLE|S|NS|BE|NBE)$/.test(mnemonic) && spec.size !== 16;
   if (/^(IMUL|SHL|SHR|SAR)/.test(mnemonic)) return spec.size >= 32;

@@ -40,7 +40,10 @@ export class Lowering {
   handlerOf(insn: Instruction, mode: number): HandlerEntry | undefined {
     const shape = shapeOf(mode, insn.addressSize, insn.memory.segment);
     const signature =
-      ((((((insn.row.id * 8 + Math.log2(insn.operandSize) - 3) * 2 + (insn.rexW ? 1 : 0)) * 2 + (insn.hasMem ? 1 : 0)) * 2 + insn.vexL) * 4 +
+      ((((((insn.row.id * 8 + Math.log2(insn.operandSize) - 3) * 2 + (insn.rexW ? 1 : 0)) * 2 + (insn.hasMem ? 1 : 0)) *
+        2 +
+        insn.vexL) *
+        4 +
         insn.rep) *
         4 +
         ['s64', 's32', 'sx'].indexOf(shape.stackMode)) *
@@ -99,7 +102,18 @@ export class Lowering {
     }
   }
 
-  #put(op: number, a: number, b: number, base: number, index: number, seg: number, disp: number, imm: number, offset: number, length: number): void {
+  #put(
+    op: number,
+    a: number,
+    b: number,
+    base: number,
+    index: number,
+    seg: number,
+    disp: number,
+    imm: number,
+    offset: number,
+    length: number,
+  ): void {
     const w = this.count * 4;
     this.words[w] = op | (a << 16) | (b << 24);
     this.words[w + 1] = base | (index << 8) | (seg << 16);
@@ -110,7 +124,11 @@ export class Lowering {
   }
 
   /** Register fields and immediate of a record: a, b, then imm's and disp's low bytes. */
-  #operandFields(insn: Instruction, prepared: boolean, offset: number): { a: number; b: number; base: number; index: number; seg: number; disp: number; imm: number } {
+  #operandFields(
+    insn: Instruction,
+    prepared: boolean,
+    offset: number,
+  ): { a: number; b: number; base: number; index: number; seg: number; disp: number; imm: number } {
     const f = { a: 0, b: 0, base: L.SLOT_ZERO, index: L.SLOT_ZERO, seg: L.SLOT_ZERO, disp: 0, imm: insn.imm };
     const registers: number[] = [];
     for (let i = 0; i < insn.operandCount; i++) {
@@ -145,7 +163,14 @@ export class Lowering {
     f.disp = insn.memory.segment;
   }
 
-  #transfer(insn: Instruction, entry: HandlerEntry, offset: number, _mode: number, page: PageInfo, prepared: boolean): void {
+  #transfer(
+    insn: Instruction,
+    entry: HandlerEntry,
+    offset: number,
+    _mode: number,
+    page: PageInfo,
+    prepared: boolean,
+  ): void {
     const fall = offset + insn.length;
     const target = fall + insn.imm;
     const f = this.#operandFields(insn, prepared, offset);
@@ -155,7 +180,18 @@ export class Lowering {
       this.#put(entry.op, fall & 255, fall >> 8, flags, 0, f.seg, f.disp, 0, offset, insn.length);
     } else if (entry.spec.operands.length > 0) {
       // Indirect, or RET imm16: operands take the usual fields; CALL finds the return offset in imm.
-      this.#put(entry.op, f.a, f.b, f.base, f.index, f.seg, f.disp, entry.spec.mnemonic === 'RET' ? f.imm : fall, offset, insn.length);
+      this.#put(
+        entry.op,
+        f.a,
+        f.b,
+        f.base,
+        f.index,
+        f.seg,
+        f.disp,
+        entry.spec.mnemonic === 'RET' ? f.imm : fall,
+        offset,
+        insn.length,
+      );
     } else {
       const flags = (page.linkable(target) ? R.LINK_TAKEN : 0) | (page.linkable(fall) ? R.LINK_FALL : 0);
       this.#put(entry.op, fall & 255, fall >> 8, flags, 0, 0, target, 0, offset, insn.length);
@@ -176,23 +212,66 @@ export class Lowering {
     if (is64 && insn.addressSize === 64 && fitsDirect(insn, offset)) return false;
     if (is64 && m.ripRelative && insn.addressSize === 64) {
       // Relative to the block's start the displacement leaves 32 bits: two steps.
-      this.#put(SpecialOp.ADDRESS_LEA, 64, 0, L.SLOT_BLOCK_RIP, L.SLOT_ZERO, L.SLOT_ZERO, offset + insn.length, 0, offset, insn.length);
-      this.#put(SpecialOp.ADDRESS_FLAT32, 64, 0, L.SLOT_EA, L.SLOT_ZERO, segmentSlot(m.segment, insn.mode), m.disp, 0, offset, insn.length);
+      this.#put(
+        SpecialOp.ADDRESS_LEA,
+        64,
+        0,
+        L.SLOT_BLOCK_RIP,
+        L.SLOT_ZERO,
+        L.SLOT_ZERO,
+        offset + insn.length,
+        0,
+        offset,
+        insn.length,
+      );
+      this.#put(
+        SpecialOp.ADDRESS_FLAT32,
+        64,
+        0,
+        L.SLOT_EA,
+        L.SLOT_ZERO,
+        segmentSlot(m.segment, insn.mode),
+        m.disp,
+        0,
+        offset,
+        insn.length,
+      );
       return true;
     }
     if (is64 && insn.addressSize === 64) {
-      this.#put(SpecialOp.ADDRESS_OFFSET, 0, 0, 0, 0, segmentSlot(m.segment, insn.mode), m.disp, m.dispHi, offset, insn.length);
+      this.#put(
+        SpecialOp.ADDRESS_OFFSET,
+        0,
+        0,
+        0,
+        0,
+        segmentSlot(m.segment, insn.mode),
+        m.disp,
+        m.dispHi,
+        offset,
+        insn.length,
+      );
       return true;
     }
     if (is64) {
       this.#address(SpecialOp.ADDRESS_FLAT32, insn, offset, 0);
       return true;
     }
-    const flat = m.segment === SEG.CS ? false : m.segment === SEG.SS ? (mode & FLAT_STACK) !== 0 : m.segment < 4 && (mode & FLAT_DATA) !== 0;
+    const flat =
+      m.segment === SEG.CS
+        ? false
+        : m.segment === SEG.SS
+          ? (mode & FLAT_STACK) !== 0
+          : m.segment < 4 && (mode & FLAT_DATA) !== 0;
     if (flat && insn.addressSize === 32) return false;
     const memory = spec.operands.find((o) => o.kind === 'm');
     const bytes = (memory?.size ?? 8) / 8;
-    const writes = spec.operands[0]?.kind === 'm' && spec.mnemonic !== 'CMP' && spec.mnemonic !== 'TEST' && spec.mnemonic !== 'BT' && spec.mnemonic !== 'PUSH';
+    const writes =
+      spec.operands[0]?.kind === 'm' &&
+      spec.mnemonic !== 'CMP' &&
+      spec.mnemonic !== 'TEST' &&
+      spec.mnemonic !== 'BT' &&
+      spec.mnemonic !== 'PUSH';
     this.#address(SpecialOp.ADDRESS, insn, offset, bytes | (writes ? 0x10000 : 0));
     return true;
   }
@@ -232,7 +311,11 @@ function fitsDirect(insn: Instruction, offset: number): boolean {
   return m.dispHi === m.disp >> 31;
 }
 
-function directAddress(insn: Instruction, offset: number, f: { base: number; index: number; seg: number; disp: number }): void {
+function directAddress(
+  insn: Instruction,
+  offset: number,
+  f: { base: number; index: number; seg: number; disp: number },
+): void {
   const m = insn.memory;
   f.base = m.ripRelative ? L.SLOT_BLOCK_RIP : m.base < 0 ? L.SLOT_ZERO : m.base * 8;
   f.index = m.index < 0 ? L.SLOT_ZERO : m.index * 8;

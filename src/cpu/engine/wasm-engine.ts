@@ -10,13 +10,25 @@ import { FAULT, raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { Mmu } from '../mmu.ts';
 import { CpuState, FLAG, SEG } from '../state.ts';
-import { deliver, deliverFault, instructionBreakpoint, noteDebug, powerUp, singleStep, takePendingDebug } from '../system/index.ts';
+import {
+  deliver,
+  deliverFault,
+  instructionBreakpoint,
+  noteDebug,
+  powerUp,
+  singleStep,
+  takePendingDebug,
+} from '../system/index.ts';
 import { BlockBuilder } from './blocks.ts';
-import { CodeCache, TABLE_BYTES } from './code-cache.ts';
+import { copyCanonicalState } from './canonical-state.ts';
+import { CodeCache } from './code-cache.ts';
 import { FLAT_CODE } from './code-mode.ts';
-import { buildInterpreter, type InterpreterModule, Miss, SpecialOp } from './interpreter.ts';
+import { SpecialOp } from './interpreter.ts';
+import { interpreterFor, linearMap } from './linear-map.ts';
 import { Processor } from './processor.ts';
 import * as R from './records.ts';
+import { Miss } from './runtime.ts';
+import { Slot } from './slot.ts';
 
 export interface EngineOptions {
   /** Frames of machine memory. */
@@ -33,35 +45,6 @@ export interface EngineOptions {
 
 const PROCESSOR_SIGNATURE = 0x00800f12;
 
-class Slot implements VcpuSlot {
-  readonly index: number;
-  readonly p2m: P2m;
-  readonly tlb: TlbSet;
-  readonly exits: ProcessorExits;
-  /** State while another vcpu is current. */
-  readonly parked = new Uint8Array(L.STATE_BYTES);
-  constructor(index: number, p2m: P2m, tlb: TlbSet, exits: ProcessorExits) {
-    this.index = index;
-    this.p2m = p2m;
-    this.tlb = tlb;
-    this.exits = exits;
-  }
-}
-
-/** Compiled once for each memory size: machines of one process share it. */
-const modules = new Map<number, { built: InterpreterModule; module: WebAssembly.Module }>();
-function interpreterFor(pages: number): { built: InterpreterModule; module: WebAssembly.Module } {
-  let entry = modules.get(pages);
-  if (entry === undefined) {
-    const built = buildInterpreter(pages);
-    entry = { built, module: new WebAssembly.Module(built.bytes) };
-    modules.set(pages, entry);
-  }
-  return entry;
-}
-
-const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
-
 export class WasmEngine implements Engine {
   readonly frames: MachineMemory;
   readonly state: CpuState;
@@ -76,38 +59,46 @@ export class WasmEngine implements Engine {
   readonly #dirty: Uint8Array;
   readonly #run: (t: number) => void;
   readonly #hash: (at: number, bytes: number, seed: bigint) => bigint;
+  readonly #calls: HostCalls;
   #current: Slot | undefined;
-  #running = false;
-  #leave = false;
 
   constructor(options: EngineOptions) {
-    this.#options = { codeBytes: 24 << 20, maxBlock: R.MAX_BLOCK_INSTRUCTIONS, signature: PROCESSOR_SIGNATURE, ...options };
+    this.#options = {
+      codeBytes: 24 << 20,
+      maxBlock: R.MAX_BLOCK_INSTRUCTIONS,
+      signature: PROCESSOR_SIGNATURE,
+      ...options,
+    };
     const { frames, vcpus, codeBytes } = this.#options;
-    this.#emptyTable = roundUp(L.TLB_AREA + vcpus * TLB_SET_BYTES, 64);
-    const pool = this.#emptyTable + TABLE_BYTES;
-    const tables = pool + codeBytes;
-    const tableCount = Math.floor(codeBytes / TABLE_BYTES);
-    const base = roundUp(tables + tableCount * TABLE_BYTES, 65536);
-    const pages = roundUp(base + frames * PAGE_SIZE, 65536) / 65536;
-    if (pages > 65536) throw new RangeError(`machine memory of ${(frames * PAGE_SIZE) / 2 ** 20} MiB is more than the 4 GiB address space allows`);
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const map = linearMap(frames, vcpus, codeBytes);
+    this.#emptyTable = map.emptyTable;
+    this.memory = new WebAssembly.Memory({ initial: map.pages, maximum: map.pages });
     const buffer = this.memory.buffer;
     this.state = new CpuState(buffer);
-    this.frames = new MachineMemory(buffer, base, frames);
+    this.frames = new MachineMemory(buffer, map.frames, frames);
     this.#dirty = new Uint8Array(frames);
-    this.#cache = new CodeCache(buffer, { pool, poolBytes: codeBytes, tables, tableCount }, frames);
-    this.#mmu = new Mmu(this.state, this.frames, { written: (mfn, offset, length) => this.#written(mfn, offset, length) });
+    this.#cache = new CodeCache(buffer, map.code, frames);
+    this.#mmu = new Mmu(this.state, this.frames, {
+      written: (mfn, offset, length) => this.#written(mfn, offset, length),
+    });
     this.#cpu = new Processor(this.state, this.#mmu);
-    const { built, module } = interpreterFor(pages);
-    this.#blocks = new BlockBuilder(this.state, this.#mmu, this.#cpu, this.#cache, this.frames, built.handlers, this.#options.maxBlock);
+    const { built, module } = interpreterFor(map.pages);
+    this.#blocks = new BlockBuilder(
+      this.state,
+      this.#mmu,
+      this.#cache,
+      this.frames,
+      built.handlers,
+      this.#options.maxBlock,
+    );
     this.#blocks.onFirstCode = (mfn) => {
       for (const slot of this.#slots) slot?.tlb.protectFrame(mfn);
     };
     this.#blocks.onClear = () => {
       for (const slot of this.#slots) slot?.tlb.forgetTables(-1);
     };
-    this.#mmu.nonCanonicalVector = (linear) => this.#nonCanonicalVector(linear);
-    const instance = new WebAssembly.Instance(module, { env: { memory: this.memory, ...this.#imports() } });
+    this.#calls = new HostCalls(this.state, this.#mmu, this.#cpu, this.#cache, this.#blocks);
+    const instance = new WebAssembly.Instance(module, { env: { memory: this.memory, ...this.#calls.imports() } });
     this.#run = instance.exports['run'] as (t: number) => void;
     this.#hash = instance.exports['hash'] as (at: number, bytes: number, seed: bigint) => bigint;
   }
@@ -168,14 +159,14 @@ export class WasmEngine implements Engine {
     s.set32(L.BUDGET_START, budget);
     s.set32(L.BUDGET, budget);
     s.set32(L.FAULT_PC, 0);
-    this.#leave = false;
-    this.#running = true;
+    this.#calls.run.leave = false;
+    this.#calls.run.active = true;
     this.#cpu.modeChanged();
-    while (!this.#leave && s.i32[L.BUDGET >> 2]! > 0 && s.get32(L.ACTIVITY) === 0) {
-      if (this.#mustStep()) this.#step();
+    while (!this.#calls.run.leave && s.i32[L.BUDGET >> 2]! > 0 && s.get32(L.ACTIVITY) === 0) {
+      if (mustStep(s)) this.#step();
       else this.#runBlocks();
     }
-    this.#running = false;
+    this.#calls.run.active = false;
     s.set32(L.FAULT_PC, 0);
     const retired = budget - s.i32[L.BUDGET >> 2]!;
     s.f64[L.TICK_BASE >> 3] = now + retired;
@@ -195,7 +186,7 @@ export class WasmEngine implements Engine {
       s.rip = s.rip & s.get64(L.RIP_MASK);
       s.set64(L.SLOT_BLOCK_RIP, s.rip);
       s.set32(L.FAULT_PC, 0);
-      this.#run(this.#resolve(0));
+      this.#run(this.#calls.resolve(0));
       s.rip = s.get64(L.SLOT_BLOCK_RIP) & s.get64(L.RIP_MASK);
     } catch (thrown) {
       if (thrown !== FAULT) throw thrown;
@@ -222,15 +213,10 @@ export class WasmEngine implements Engine {
   }
 
   #afterFlow(flow: FlowResult): void {
-    if (flow === Flow.LEAVE || flow === Flow.LEAVE_BRANCH || flow === Flow.RETRY) this.#leave = true;
+    if (leaves(flow)) this.#calls.run.leave = true;
   }
 
   // One instruction at a time: TF, RF or breakpoints are on.
-
-  #mustStep(): boolean {
-    const s = this.state;
-    return (s.get32(L.EFLAGS_REST) & (FLAG.TF | FLAG.RF)) !== 0 || (s.get32(L.DR + 56) & 0xff) !== 0 || s.get32(L.PENDING_DEBUG) !== 0;
-  }
 
   #step(): void {
     const s = this.state;
@@ -323,7 +309,7 @@ export class WasmEngine implements Engine {
     this.#cache.drop(mfn);
     for (const slot of this.#slots) slot?.tlb.forgetTables(mfn);
     const pc = this.state.get32(L.FAULT_PC);
-    if (this.#running && pc !== 0) this.#cache.makeStale(pc, SpecialOp.STALE);
+    if (this.#calls.run.active && pc !== 0) this.#cache.makeStale(pc, SpecialOp.STALE);
   }
 
   // Digests
@@ -343,138 +329,8 @@ export class WasmEngine implements Engine {
   }
 
   stateDigest(): bigint {
-    const s = this.state;
     const copy = L.SCRATCH + 0x400;
-    s.u8.copyWithin(copy, 0, L.STATE_BYTES);
-    // What is derived, host-side or lazily kept is replaced by what it means.
-    for (const [from, to] of DERIVED_FIELDS) s.u8.fill(0, copy + from, copy + to);
-    s.set32(copy + L.EFLAGS_REST, s.eflags);
-    const shadow = s.get32(L.INTERRUPT_SHADOW) !== 0 && s.f64[L.SHADOW_TICK >> 3] === s.f64[L.TICK_BASE >> 3];
-    s.set32(copy + L.INTERRUPT_SHADOW, shadow ? 1 : 0);
+    copyCanonicalState(this.state, copy);
     return BigInt.asUintN(64, this.#hash(copy, L.STATE_BYTES, 0n));
   }
-
-  // What generated code calls
-
-  #imports(): Record<string, (...args: number[]) => number | void> {
-    return {
-      miss: (bytes, kind) => this.#miss(bytes!, kind!),
-      commit: () => this.#mmu.commitWrite(),
-      raise: (vector, error) => raise(vector!, error!),
-      segment: (seg, bytes, write) => {
-        const s = this.state;
-        s.set64(L.ARG_LINEAR, this.#cpu.segmentLinear(seg!, s.get64(L.ARG_LINEAR), bytes!, write !== 0));
-      },
-      resolve: (link) => this.#resolve(link!),
-      short: (t) => this.#short(t!),
-      callout: (pc) => this.#callout(pc!),
-      stale: (pc) => this.#stale(pc!),
-      crossing: (pc) => this.#crossing(pc!),
-      suspend: (pc) => {
-        const s = this.state;
-        s.set64(L.SLOT_BLOCK_RIP, (s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc!))) & s.get64(L.RIP_MASK));
-      },
-    };
-  }
-
-  #miss(bytes: number, kind: number): number {
-    const s = this.state;
-    const lo = s.u32[L.ARG_LINEAR >> 2]!;
-    const hi = s.u32[(L.ARG_LINEAR >> 2) + 1]!;
-    const view = this.#mmu.dataView();
-    return kind === Miss.READ ? this.#mmu.locateRead(lo, hi, bytes, view) : this.#mmu.locateWrite(lo, hi, bytes, view, kind === Miss.MODIFY);
-  }
-
-  /** #SS for an address reached through SS: a stack instruction, or a memory operand with that segment. */
-  #nonCanonicalVector(linear: bigint): number {
-    const s = this.state;
-    const pc = s.get32(L.FAULT_PC);
-    if (!this.#running || pc === 0) return VECTOR.GP;
-    const rip = s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc));
-    const insn = this.#blocks.peekInstruction(rip & s.get64(L.RIP_MASK));
-    if (insn === undefined) return VECTOR.GP;
-    this.#cpu.next = rip + BigInt(insn.length);
-    const segment = insn.memory.segment;
-    const operand = this.#cpu.effectiveOffset(insn) + (segment >= SEG.FS ? s.base(segment) : 0n);
-    if (insn.hasMem && BigInt.asUintN(64, operand) === linear) return segment === SEG.SS ? VECTOR.SS : VECTOR.GP;
-    return STACK_MNEMONICS.has(insn.row.mnemonic) ? VECTOR.SS : VECTOR.GP;
-  }
-
-  /** First record of the block at BLOCK_RIP, decoded if need be; 0 to leave the run. */
-  #resolve(link: number): number {
-    const s = this.state;
-    s.set32(L.FAULT_PC, 0);
-    if (s.i32[L.BUDGET >> 2]! <= 0 || this.#leave) return 0;
-    const t = this.#blocks.find();
-    if (link !== 0 && t !== 0 && (s.get32(L.CODE_MODE) & FLAT_CODE) !== 0) s.set32(link, t);
-    return t;
-  }
-
-  /** The budget ends inside the block at `t`: a copy with just as many instructions. */
-  #short(t: number): number {
-    const s = this.state;
-    const rest = s.i32[L.BUDGET >> 2]!;
-    if (rest <= 0) return 0;
-    s.set32(L.BUDGET, 0);
-    return this.#blocks.shortened(t, rest);
-  }
-
-  #stale(pc: number): number {
-    const s = this.state;
-    s.set64(L.SLOT_BLOCK_RIP, (s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc))) & s.get64(L.RIP_MASK));
-    s.i32[L.BUDGET >> 2]! += s.u8[pc + R.R_LEFT]!;
-    return this.#resolve(0);
-  }
-
-  /** A block whose only instruction crosses a page: valid only while the second page is what it was. */
-  #crossing(pc: number): number {
-    const s = this.state;
-    s.set32(L.FAULT_PC, pc);
-    if (this.#blocks.crossingIsValid(s.get32(pc + R.R_IMM))) return 1;
-    s.i32[L.BUDGET >> 2]! += s.u8[pc + R.R_LEFT]!;
-    this.#blocks.forgetCrossing(s.get32(pc + R.R_IMM));
-    return this.#resolve(0);
-  }
-
-  /** Executes an instruction in TypeScript. @returns 1 go on behind, 0 leave, else the next block. */
-  #callout(pc: number): number {
-    const s = this.state;
-    const { execute, insn } = this.#blocks.callouts[s.get32(pc + R.R_IMM)]!;
-    const mask = s.get64(L.RIP_MASK);
-    const rip = (s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc))) & mask;
-    s.set32(L.FAULT_PC, pc);
-    s.rip = rip;
-    this.#cpu.next = (rip + BigInt(insn.length)) & mask;
-    const flow = execute(this.#cpu, insn);
-    if (flow === Flow.NEXT && !this.#blocks.endsAt(pc)) return 1;
-    return this.#goOn(pc, flow);
-  }
-
-  /** After a call-out that ends its block: RIP to BLOCK_RIP, unretired ticks back, and on or out. */
-  #goOn(pc: number, flow: FlowResult): number {
-    const s = this.state;
-    const left = s.u8[pc + R.R_LEFT]!;
-    if (flow === Flow.NEXT || flow === Flow.LEAVE) s.rip = this.#cpu.next;
-    s.i32[L.BUDGET >> 2]! += flow === Flow.RETRY ? left : left - 1;
-    s.set32(L.FAULT_PC, 0);
-    s.set64(L.SLOT_BLOCK_RIP, s.rip & s.get64(L.RIP_MASK));
-    this.#afterFlow(flow);
-    if (this.#leave || this.#mustStep() || s.get32(L.ACTIVITY) !== 0) return 0;
-    return this.#resolve(0);
-  }
 }
-
-const STACK_MNEMONICS = new Set(['PUSH', 'POP', 'PUSHF', 'POPF', 'CALL', 'RET', 'ENTER', 'LEAVE']);
-
-/** [from, to) of state fields that do not belong to the guest. */
-const DERIVED_FIELDS: readonly (readonly [number, number])[] = [
-  [L.SLOT_ZERO, L.SLOT_SEG_BASE],
-  [L.FLAG_RES, L.EFLAGS_REST],
-  [L.BUDGET, L.CPL],
-  [L.CODE_MODE, L.ACTIVITY],
-  [L.TICK_BASE, L.PENDING_DEBUG],
-  [L.SHADOW_TICK, L.SEGMENT],
-  [L.CODE_BASE, L.CODE_BASE + 8],
-];
-
-

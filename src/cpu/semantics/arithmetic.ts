@@ -99,7 +99,11 @@ const cmpxchg: Semantics = (o) => {
     o.f.if(i32.eqz(equal), () => o.setReg(0, old));
   } else {
     compare(o.let(o.read(0)));
-    o.f.if(equal, () => o.write(0, source), () => o.setReg(0, old));
+    o.f.if(
+      equal,
+      () => o.write(0, source),
+      () => o.setReg(0, old),
+    );
   }
 };
 
@@ -112,7 +116,8 @@ const cmpxchgPair =
     const low = o.let(load(0), 'low');
     const high = o.let(load(1), 'high');
     const equal = o.let(i32.and(i64.eq(low, o.reg(0, half)), i64.eq(high, o.reg(2, half))), 'equal');
-    const store = (n: number, v: Expr<'i64'>) => o.f.do(half === 32 ? i64.store32(host, v, n * 4) : i64.store(host, v, n * 8));
+    const store = (n: number, v: Expr<'i64'>) =>
+      o.f.do(half === 32 ? i64.store32(host, v, n * 4) : i64.store(host, v, n * 8));
     store(0, o.f.select(o.reg(3, half), low, equal));
     store(1, o.f.select(o.reg(1, half), high, equal));
     o.memory.commit(host);
@@ -164,8 +169,10 @@ export const arithmetic: Record<string, Semantics> = {
   CMPXCHG16B: cmpxchg16b,
   ADCX: addThrough('cf'),
   ADOX: addThrough('of'),
-  CLD: (o) => o.f.do(i32.store(i32.const(0), i32.and(i32.load(i32.const(0), L.EFLAGS_REST), i32.const(~0x400)), L.EFLAGS_REST)),
-  STD: (o) => o.f.do(i32.store(i32.const(0), i32.or(i32.load(i32.const(0), L.EFLAGS_REST), i32.const(0x400)), L.EFLAGS_REST)),
+  CLD: (o) =>
+    o.f.do(i32.store(i32.const(0), i32.and(i32.load(i32.const(0), L.EFLAGS_REST), i32.const(~0x400)), L.EFLAGS_REST)),
+  STD: (o) =>
+    o.f.do(i32.store(i32.const(0), i32.or(i32.load(i32.const(0), L.EFLAGS_REST), i32.const(0x400)), L.EFLAGS_REST)),
   CLC: (o) => o.flags.setCarry(o.f, i64.const(0)),
   STC: (o) => o.flags.setCarry(o.f, i64.const(1)),
   CMC: (o) => o.flags.setCarry(o.f, i64.xor(o.let(o.flags.carry()), i64.const(1))),

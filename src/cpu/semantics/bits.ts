@@ -60,7 +60,8 @@ const count =
     o.write(0, r);
   };
 
-const trailing = (o: Operation, v: Expr<'i64'>): Expr<'i64'> => i64.ctz(o.size === 64 ? v : i64.or(v, i64.const(1n << BigInt(o.size))));
+const trailing = (o: Operation, v: Expr<'i64'>): Expr<'i64'> =>
+  i64.ctz(o.size === 64 ? v : i64.or(v, i64.const(1n << BigInt(o.size))));
 const leading = (o: Operation, v: Expr<'i64'>): Expr<'i64'> => i64.sub(i64.clz(v), i64.const(64 - o.size));
 
 /** BMI1 with a carry rule: r and CF from the source. */
@@ -84,7 +85,10 @@ const bextr: Semantics = (o) => {
   const control = o.let(o.read(2), 'control');
   const start = o.let(i64.and(control, i64.const(0xff)), 'start');
   const length = o.let(i64.and(i64.shr_u(control, i64.const(8)), i64.const(0xff)), 'length');
-  const shifted = o.let(i64.mul(i64.shr_u(o.read(1), start), i64.extend_i32_u(i64.lt_u(start, i64.const(o.size)))), 'shifted');
+  const shifted = o.let(
+    i64.mul(i64.shr_u(o.read(1), start), i64.extend_i32_u(i64.lt_u(start, i64.const(o.size)))),
+    'shifted',
+  );
   const kept = i64.and(shifted, i64.sub(i64.shl(i64.const(1), length), i64.const(1)));
   const r = o.let(o.f.select(kept, shifted, i64.lt_u(length, i64.const(o.size))), 'r');
   o.flags.afterLogic(o.f, r, o.size);
@@ -146,4 +150,3 @@ export const bits: Record<string, Semantics> = {
   PDEP: deposit(false),
   PEXT: deposit(true),
 };
-

@@ -1,27 +1,12 @@
-/** Near transfers of control. Where execution goes on is the engine tier's business (`Control`). */
+/** Near transfers of control. Where execution goes on is the engine tier's business (`Control` in tier.ts). */
 import { CONDITIONS } from '../../isa/conditions.ts';
 import { type Expr, i32, i64, type Local } from '../../wasm/index.ts';
 import * as L from '../layout.ts';
 import type { Operation, Semantics } from './operation.ts';
 
-/** Ways out of a block. Each ends the code path: nothing may follow it. */
-export interface Control {
-  /** On behind the instruction. */
-  fallThrough(): void;
-  /** To the instruction's relative target. */
-  jumpRelative(): void;
-  /** To RIP = `target` (cut to the operand size already). */
-  jumpTo(target: Expr<'i64'>): void;
-  /** Leave the run with RIP still on this instruction (a REP whose budget ran out). */
-  suspend(): void;
-  /** RIP of the next instruction; `indirect` for instructions that have register or memory operands. */
-  nextRip(indirect: boolean): Expr<'i64'>;
-  /** RIP of the relative target, not cut. */
-  targetRip(): Expr<'i64'>;
-}
-
 /** Cuts a target to a 16-bit IP where the operand size says so. */
-const cut = (o: Operation, target: Expr<'i64'>): Expr<'i64'> => (o.size === 16 ? i64.and(target, i64.const(0xffff)) : target);
+const cut = (o: Operation, target: Expr<'i64'>): Expr<'i64'> =>
+  o.size === 16 ? i64.and(target, i64.const(0xffff)) : target;
 
 function jump(o: Operation): void {
   if (o.size === 16) o.control.jumpTo(cut(o, o.control.targetRip()));
@@ -55,7 +40,11 @@ const ret: Semantics = (o) => {
 };
 
 function branch(o: Operation, condition: Expr<'i32'>): void {
-  o.f.if(condition, () => jump(o), () => o.control.fallThrough());
+  o.f.if(
+    condition,
+    () => jump(o),
+    () => o.control.fallThrough(),
+  );
 }
 
 /** rCX by address size, decremented; writes it back. */

@@ -7,14 +7,15 @@
  */
 import { type Expr, type FunctionBuilder, i32, i64, type Local } from '../../wasm/index.ts';
 import * as L from '../layout.ts';
-import { signExtend } from './operation.ts';
+import { signExtend } from './sized.ts';
 
 const AT = i32.const(0);
 const CF_AND_OF = 0xc000000000000000n;
 
 export const res = (): Expr<'i64'> => i64.load(AT, L.FLAG_RES);
 export const aux = (): Expr<'i64'> => i64.load(AT, L.FLAG_AUX);
-export const setRes = (f: FunctionBuilder, value: Expr<'i64'>, size: number): void => f.do(i64.store(AT, signExtend(value, size), L.FLAG_RES));
+export const setRes = (f: FunctionBuilder, value: Expr<'i64'>, size: number): void =>
+  f.do(i64.store(AT, signExtend(value, size), L.FLAG_RES));
 export const setAux = (f: FunctionBuilder, value: Expr<'i64'>): void => f.do(i64.store(AT, value, L.FLAG_AUX));
 
 /** AUX from a carry (or borrow) vector of a `size`-bit operation. */
@@ -90,7 +91,13 @@ export const carry = (): Expr<'i64'> => i64.shr_u(aux(), i64.const(63));
 export function statusFlags(f: FunctionBuilder): Local<'i64'> {
   const one = (cond: Expr<'i32'>, bit: number) => i64.shl(i64.extend_i32_u(cond), i64.const(bit));
   let all: Expr<'i64'> = one(condition(f, 2), 0);
-  for (const [cc, bit] of [[10, 2], [4, 6], [8, 7], [0, 11]] as const) all = i64.or(all, one(condition(f, cc), bit));
+  for (const [cc, bit] of [
+    [10, 2],
+    [4, 6],
+    [8, 7],
+    [0, 11],
+  ] as const)
+    all = i64.or(all, one(condition(f, cc), bit));
   return f.let(i64.or(all, i64.shl(i64.and(i64.shr_u(aux(), i64.const(3)), i64.const(1)), i64.const(4))), 'status');
 }
 

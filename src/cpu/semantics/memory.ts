@@ -1,30 +1,8 @@
 import { TLB_ENTRIES, TLB_HOST, TLB_WRITE_TAG } from '../../memory/tlb.ts';
 import { type Expr, type FuncRef, type FunctionBuilder, i32, i64, type Local } from '../../wasm/index.ts';
 import * as L from '../layout.ts';
-import type { Fields } from './fields.ts';
-import { loadSized, storeSized } from './operation.ts';
-
-/** Functions that generated code may call. Those that can fault take the record, to be found again. */
-export interface Runtime {
-  /** (linear, bytes, pc) -> address in linear memory; gathers split and device reads in scratch. */
-  readonly locateRead: FuncRef<readonly ['i64', 'i32', 'i32'], readonly ['i32']>;
-  /** (linear, bytes, pc) -> address; a result of SCRATCH means the old bytes are there, and `commit` must follow the store. */
-  readonly locateModify: FuncRef<readonly ['i64', 'i32', 'i32'], readonly ['i32']>;
-  /** (linear, bytes, pc): as above, but the old bytes are not read. */
-  readonly locateWrite: FuncRef<readonly ['i64', 'i32', 'i32'], readonly ['i32']>;
-  /** (pc): carries scratch to its destination. */
-  readonly commit: FuncRef<readonly ['i32'], readonly []>;
-  /** (vector, error, pc): raises; does not return. */
-  readonly raise: FuncRef<readonly ['i32', 'i32', 'i32'], readonly []>;
-  /** (offset, segment, bytes, write, pc) -> linear address, with all checks of the segment. */
-  readonly segmentLinear: FuncRef<readonly ['i64', 'i32', 'i32', 'i32', 'i32'], readonly ['i64']>;
-  /** The same three as locate…, TLB lookup included: for code that is not hot enough to have it inline. */
-  readonly read: FuncRef<readonly ['i64', 'i32', 'i32'], readonly ['i32']>;
-  readonly modify: FuncRef<readonly ['i64', 'i32', 'i32'], readonly ['i32']>;
-  readonly write: FuncRef<readonly ['i64', 'i32', 'i32'], readonly ['i32']>;
-  /** Helpers made by semantics families, by name. */
-  readonly helpers: Map<string, FuncRef>;
-}
+import { loadSized, storeSized } from './sized.ts';
+import type { Fields, Runtime } from './tier.ts';
 
 const INDEX_MASK = (TLB_ENTRIES - 1) << 5;
 
@@ -42,7 +20,10 @@ export function emitTlbLookup(
   miss: FuncRef<readonly ['i64', 'i32', 'i32'], readonly ['i32']>,
 ): Local<'i32'> {
   const entry = f.let(
-    i32.add(i32.load(i32.const(0), L.TLB_CURRENT), i32.and(i32.wrap_i64(i64.shr_u(linear, i64.const(7))), i32.const(INDEX_MASK))),
+    i32.add(
+      i32.load(i32.const(0), L.TLB_CURRENT),
+      i32.and(i32.wrap_i64(i64.shr_u(linear, i64.const(7))), i32.const(INDEX_MASK)),
+    ),
     'entry',
   );
   const within = f.let(i64.xor(linear, i64.load(entry, tag)), 'within');
@@ -102,10 +83,18 @@ export class MemoryAccess {
   }
 
   commit(host: Local<'i32'>): void {
-    this.#f.if(i32.eq(host, i32.const(L.SCRATCH)), () => this.#f.do(this.#f.call(this.#runtime.commit, this.#fields.pc())));
+    this.#f.if(i32.eq(host, i32.const(L.SCRATCH)), () =>
+      this.#f.do(this.#f.call(this.#runtime.commit, this.#fields.pc())),
+    );
   }
 
-  #locate(linear: Local<'i64'>, bytes: number, tag: number, miss: Runtime['read'], full: Runtime['read']): Local<'i32'> {
+  #locate(
+    linear: Local<'i64'>,
+    bytes: number,
+    tag: number,
+    miss: Runtime['read'],
+    full: Runtime['read'],
+  ): Local<'i32'> {
     if (!this.#inline) return this.#f.let(this.#f.call(full, linear, i32.const(bytes), this.#fields.pc()), 'host');
     return emitTlbLookup(this.#f, linear, i32.const(bytes), i64.const(4096 - bytes), this.#fields.pc(), tag, miss);
   }

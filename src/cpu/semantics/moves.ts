@@ -2,7 +2,8 @@
 import { i32, i64, type Expr } from '../../wasm/index.ts';
 import { mask, type Semantics } from './operation.ts';
 
-const move: Semantics = (o) => o.write(0, o.operands[1]!.kind === 'i' && o.size === 64 && o.operands[1]!.size === 64 ? o.fields.imm64() : o.read(1));
+const move: Semantics = (o) =>
+  o.write(0, o.operands[1]!.kind === 'i' && o.size === 64 && o.operands[1]!.size === 64 ? o.fields.imm64() : o.read(1));
 
 /** XCHG: the memory write is checked before the register changes. */
 const exchange: Semantics = (o) => {

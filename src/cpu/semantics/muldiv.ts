@@ -1,5 +1,13 @@
 /** Multiplication and division. Flags that the SDM leaves undefined stay as they were (as AMD's processors do). */
-import { type Expr, type FuncRef, type FunctionBuilder, i32, i64, type Local, type ModuleBuilder } from '../../wasm/index.ts';
+import {
+  type Expr,
+  type FuncRef,
+  type FunctionBuilder,
+  i32,
+  i64,
+  type Local,
+  type ModuleBuilder,
+} from '../../wasm/index.ts';
 import { mask, type Operation, type Semantics, signExtend } from './operation.ts';
 
 type Binary64 = FuncRef<readonly ['i64', 'i64'], readonly ['i64']>;
@@ -79,7 +87,12 @@ const mul: Semantics = (o) => {
 };
 
 /** A signed product of `size` bits is exact if its sign extension gives the whole. */
-function imulInto(o: Operation, a: Local<'i64'>, b: Local<'i64'>, store: (low: Local<'i64'>, high: Local<'i64'>) => void): void {
+function imulInto(
+  o: Operation,
+  a: Local<'i64'>,
+  b: Local<'i64'>,
+  store: (low: Local<'i64'>, high: Local<'i64'>) => void,
+): void {
   const low = o.let(i64.mul(a, b), 'low');
   if (o.size === 64) {
     const high = o.let(mulHighSigned(o, a, b), 'high');
@@ -139,7 +152,8 @@ const div: Semantics = (o) => {
   storeQuotient(o, q, r);
 };
 
-const absolute = (f: FunctionBuilder, v: Local<'i64'>): Local<'i64'> => f.let(f.select(i64.sub(i64.const(0), v), v, i64.lt_s(v, i64.const(0))));
+const absolute = (f: FunctionBuilder, v: Local<'i64'>): Local<'i64'> =>
+  f.let(f.select(i64.sub(i64.const(0), v), v, i64.lt_s(v, i64.const(0))));
 
 const idiv: Semantics = (o) => {
   const d = o.let(o.readSigned(0), 'divisor');
@@ -171,7 +185,11 @@ const idiv: Semantics = (o) => {
   const opposite = o.let(i32.xor(negative, i64.lt_s(d, i64.const(0))), 'opposite');
   // |q| may be 2^63 only for a negative quotient.
   divideError(o, i64.gt_u(q, i64.add(i64.const((1n << 63n) - 1n), i64.extend_i32_u(opposite))));
-  storeQuotient(o, o.f.select(i64.sub(i64.const(0), q), q, opposite), o.f.select(i64.sub(i64.const(0), r), r, negative));
+  storeQuotient(
+    o,
+    o.f.select(i64.sub(i64.const(0), q), q, opposite),
+    o.f.select(i64.sub(i64.const(0), r), r, negative),
+  );
 };
 
 /** MULX hi, lo, src: no flags; with both destinations the same register the high half stays. */

@@ -1,9 +1,11 @@
 import { type Expr, type FuncRef, type FunctionBuilder, i32, i64, type Local } from '../../wasm/index.ts';
 import * as L from '../layout.ts';
-import type { Control } from './control.ts';
-import type { Fields } from './fields.ts';
 import * as flags from './flags.ts';
-import { MemoryAccess, type Runtime } from './memory.ts';
+import { MemoryAccess } from './memory.ts';
+import { loadSized, mask, storeSized } from './sized.ts';
+import type { Control, Fields, Runtime } from './tier.ts';
+
+export { loadSized, mask, signExtend, storeSized } from './sized.ts';
 
 /** Where an operand is: register slot, memory, immediate; and how wide, in bits. */
 export interface OperandForm {
@@ -129,7 +131,10 @@ export class Operation {
   #linear: Local<'i64'> | undefined;
   /** Linear address of the memory operand, computed once. */
   linear(): Local<'i64'> {
-    this.#linear ??= this.let(i64.add(i64.and(this.offset(), i64.load(i32.const(0), L.ADDRESS_MASK)), this.fields.segmentBase()), 'linear');
+    this.#linear ??= this.let(
+      i64.add(i64.and(this.offset(), i64.load(i32.const(0), L.ADDRESS_MASK)), this.fields.segmentBase()),
+      'linear',
+    );
     return this.#linear;
   }
 
@@ -174,7 +179,10 @@ export class Operation {
   /** Reads the value on top, and moves the stack pointer at once unless `keep`. */
   pop(size = this.size, keep = false): Local<'i64'> {
     const sp = this.stackPointer(i64.load(i32.const(L.GPR + 32)));
-    const value = this.let(loadSized(this.memory.read(this.stackLinear(sp, size, false), size / 8), size, false), 'popped');
+    const value = this.let(
+      loadSized(this.memory.read(this.stackLinear(sp, size, false), size / 8), size, false),
+      'popped',
+    );
     if (!keep) this.movePointer(size / 8);
     return value;
   }
@@ -193,7 +201,16 @@ export class Operation {
   /** Linear address of `size` bits at stack offset `sp`. */
   stackLinear(sp: Local<'i64'>, size: number, write: boolean): Local<'i64'> {
     if (this.stackMode !== 'sx') return sp;
-    return this.let(this.f.call(this.runtime.segmentLinear, sp, i32.const(2), i32.const(size / 8), i32.const(write ? 1 : 0), this.fields.pc()));
+    return this.let(
+      this.f.call(
+        this.runtime.segmentLinear,
+        sp,
+        i32.const(2),
+        i32.const(size / 8),
+        i32.const(write ? 1 : 0),
+        this.fields.pc(),
+      ),
+    );
   }
 
   setStackPointer(sp: Expr<'i64'>): void {
@@ -208,51 +225,9 @@ export class Operation {
   }
 }
 
-/** All ones in the low `size` bits. */
-export function mask(size: number): bigint {
-  return (1n << BigInt(size)) - 1n;
-}
-
-/** Loads `size` bits from linear memory. */
-export function loadSized(at: Expr<'i32'>, size: number, signed: boolean, offset = 0): Expr<'i64'> {
-  switch (size) {
-    case 8:
-      return signed ? i64.load8_s(at, offset) : i64.load8_u(at, offset);
-    case 16:
-      return signed ? i64.load16_s(at, offset) : i64.load16_u(at, offset);
-    case 32:
-      return signed ? i64.load32_s(at, offset) : i64.load32_u(at, offset);
-    case 64:
-      return i64.load(at, offset);
-    default:
-      throw new Error(`no integer of ${size} bits`);
-  }
-}
-
-/** Stores the low `size` bits to linear memory. */
-export function storeSized(at: Expr<'i32'>, value: Expr<'i64'>, size: number, offset = 0): Expr<'void'> {
-  switch (size) {
-    case 8:
-      return i64.store8(at, value, offset);
-    case 16:
-      return i64.store16(at, value, offset);
-    case 32:
-      return i64.store32(at, value, offset);
-    case 64:
-      return i64.store(at, value, offset);
-    default:
-      throw new Error(`no integer of ${size} bits`);
-  }
-}
-
 function storeRegister(at: Expr<'i32'>, value: Expr<'i64'>, size: number): Expr<'void'> {
   if (size === 32) return i64.store(at, i64.and(value, i64.const(0xffffffffn)));
   return storeSized(at, value, size);
-}
-
-/** `value` sign-extended from `size` bits. */
-export function signExtend(value: Expr<'i64'>, size: number): Expr<'i64'> {
-  return size === 8 ? i64.extend8_s(value) : size === 16 ? i64.extend16_s(value) : size === 32 ? i64.extend32_s(value) : value;
 }
 
 /** The meaning of one mnemonic. */

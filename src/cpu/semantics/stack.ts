@@ -51,7 +51,10 @@ const popa: Semantics = (o) => {
 
 const leave: Semantics = (o) => {
   const frame = o.stackPointer(i64.load(i32.const(L.GPR + 40)));
-  const value = o.let(loadSized(o.memory.read(o.stackLinear(frame, o.size, false), o.size / 8), o.size, false), 'saved_bp');
+  const value = o.let(
+    loadSized(o.memory.read(o.stackLinear(frame, o.size, false), o.size / 8), o.size, false),
+    'saved_bp',
+  );
   o.setStackPointer(o.stackPointer(i64.add(frame, i64.const(o.size / 8))));
   o.setReg(5, value);
 };
@@ -72,7 +75,10 @@ const enter: Semantics = (o) => {
         o.f.brIf(done, i64.eqz(left));
         advance(bp);
         advance(sp);
-        const value = o.let(loadSized(o.memory.read(o.stackLinear(bp, o.size, false), bytes), o.size, false), 'display');
+        const value = o.let(
+          loadSized(o.memory.read(o.stackLinear(bp, o.size, false), bytes), o.size, false),
+          'display',
+        );
         o.memory.write(o.stackLinear(sp, o.size, true), value, o.size);
         o.f.set(left, i64.sub(left, i64.const(1)));
         o.f.br(again);

@@ -77,7 +77,13 @@ function bulk(o: Operation, name: string): void {
   if (ref === undefined) return;
   const source = name === 'MOVS' ? i64.add(o.reg(RSI, o.addressSize), o.fields.segmentBase()) : o.reg(0);
   const moved = o.let(
-    o.call(ref, o.reg(RCX, o.addressSize), source, o.reg(RDI, o.addressSize), i32.const(Math.log2(o.size / 8))) as Expr<'i32'>,
+    o.call(
+      ref,
+      o.reg(RCX, o.addressSize),
+      source,
+      o.reg(RDI, o.addressSize),
+      i32.const(Math.log2(o.size / 8)),
+    ) as Expr<'i32'>,
     'moved',
   );
   o.f.if(moved, () => {
@@ -117,11 +123,21 @@ function repeated(name: string, iterate: (o: Operation) => void): Semantics {
 /** XLAT: AL = [seg:rBX + AL]. The record's base is rBX; AL is added here. */
 const xlat: Semantics = (o) => {
   const offset = o.let(i64.add(o.reg(3, o.addressSize), o.reg(0, 8)), 'offset');
-  const cutOffset = o.addressSize === 64 ? offset : o.let(i64.and(offset, i64.const(o.addressSize === 32 ? 0xffffffffn : 0xffffn)));
+  const cutOffset =
+    o.addressSize === 64 ? offset : o.let(i64.and(offset, i64.const(o.addressSize === 32 ? 0xffffffffn : 0xffffn)));
   const linear =
     o.addressing === 'a64' || o.addressing === 'a32'
       ? o.let(i64.add(cutOffset, o.fields.segmentBase()))
-      : o.let(o.f.call(o.runtime.segmentLinear, cutOffset, i32.wrap_i64(o.fields.disp()), i32.const(1), i32.const(0), o.fields.pc()));
+      : o.let(
+          o.f.call(
+            o.runtime.segmentLinear,
+            cutOffset,
+            i32.wrap_i64(o.fields.disp()),
+            i32.const(1),
+            i32.const(0),
+            o.fields.pc(),
+          ),
+        );
   o.setReg(0, loadSized(o.memory.read(linear, 1), 8, false), 8);
 };
 

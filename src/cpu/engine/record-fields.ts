@@ -1,24 +1,6 @@
 import { type Expr, i32, i64, type Local } from '../../wasm/index.ts';
-import { R_A, R_B, R_BASE, R_DISP, R_IMM, R_INDEX, R_LEFT, R_SEG_SCALE } from '../engine/records.ts';
-
-/** Where a semantics function's operands come from. All addresses are of linear memory. */
-export interface Fields {
-  /** The record, for whoever must find the instruction again after a fault. */
-  pc(): Expr<'i32'>;
-  /** Slot address of the first, second, third, fourth register operand. */
-  register(which: 'a' | 'b' | 'c' | 'd'): Expr<'i32'>;
-  base(): Expr<'i64'>;
-  index(): Expr<'i64'>;
-  scale(): Expr<'i64'>;
-  segmentBase(): Expr<'i64'>;
-  disp(): Expr<'i64'>;
-  /** Immediate, sign-extended from 32 bits. */
-  imm(): Expr<'i64'>;
-  /** 64-bit immediate. */
-  imm64(): Expr<'i64'>;
-  /** Instructions from here to the end of the block, this one included. */
-  left(): Expr<'i32'>;
-}
+import type { Fields } from '../semantics/tier.ts';
+import { R_A, R_B, R_BASE, R_DISP, R_IMM, R_INDEX, R_LEFT, R_SEG_SCALE } from './records.ts';
 
 /** Operands read from the record at `pc`: what the interpreter uses. */
 export class RecordFields implements Fields {

@@ -1,0 +1,167 @@
+/** What generated code calls: the slow halves of memory access and block lookup, and instructions written in TypeScript. */
+import { Flow, type FlowResult } from '../context.ts';
+import { raise, VECTOR } from '../fault.ts';
+import * as L from '../layout.ts';
+import type { Mmu } from '../mmu.ts';
+import { type CpuState, FLAG, SEG } from '../state.ts';
+import type { BlockBuilder } from './blocks.ts';
+import type { CodeCache } from './code-cache.ts';
+import { FLAT_CODE } from './code-mode.ts';
+import type { Processor } from './processor.ts';
+import * as R from './records.ts';
+import { Miss } from './runtime.ts';
+
+const STACK_MNEMONICS = new Set(['PUSH', 'POP', 'PUSHF', 'POPF', 'CALL', 'RET', 'ENTER', 'LEAVE']);
+
+/** The run in progress. */
+export interface RunState {
+  /** Between `run`'s start and end. */
+  active: boolean;
+  /** An exit asked to leave. */
+  leave: boolean;
+}
+
+/** Does this answer end the run? */
+export function leaves(flow: FlowResult): boolean {
+  return flow === Flow.LEAVE || flow === Flow.LEAVE_BRANCH || flow === Flow.RETRY;
+}
+
+/** True while TF, RF, a breakpoint or a pending debug trap wants one instruction at a time. */
+export function mustStep(s: CpuState): boolean {
+  const flags = s.get32(L.EFLAGS_REST) & (FLAG.TF | FLAG.RF);
+  return flags !== 0 || (s.get32(L.DR + 56) & 0xff) !== 0 || s.get32(L.PENDING_DEBUG) !== 0;
+}
+
+export class HostCalls {
+  readonly run: RunState = { active: false, leave: false };
+  readonly #s: CpuState;
+  readonly #mmu: Mmu;
+  readonly #cpu: Processor;
+  readonly #cache: CodeCache;
+  readonly #blocks: BlockBuilder;
+
+  constructor(s: CpuState, mmu: Mmu, cpu: Processor, cache: CodeCache, blocks: BlockBuilder) {
+    this.#s = s;
+    this.#mmu = mmu;
+    this.#cpu = cpu;
+    this.#cache = cache;
+    this.#blocks = blocks;
+    mmu.nonCanonicalVector = (linear) => this.nonCanonicalVector(linear);
+  }
+
+  /** The import object of the interpreter module (runtime.ts, IMPORTS). */
+  imports(): Record<string, (...args: number[]) => unknown> {
+    return {
+      miss: (bytes, kind) => this.#miss(bytes!, kind!),
+      commit: () => this.#mmu.commitWrite(),
+      raise: (vector, error) => raise(vector!, error!),
+      segment: (seg, bytes, write) => {
+        const s = this.#s;
+        s.set64(L.ARG_LINEAR, this.#cpu.segmentLinear(seg!, s.get64(L.ARG_LINEAR), bytes!, write !== 0));
+      },
+      resolve: (link) => this.resolve(link!),
+      short: (t) => this.#short(t!),
+      callout: (pc) => this.#callout(pc!),
+      stale: (pc) => this.#stale(pc!),
+      crossing: (pc) => this.#crossing(pc!),
+      suspend: (pc) => this.#moveTo(pc!),
+    };
+  }
+
+  /** BLOCK_RIP becomes the RIP of the instruction of record `pc`. */
+  #moveTo(pc: number): void {
+    const s = this.#s;
+    const rip = s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc));
+    s.set64(L.SLOT_BLOCK_RIP, rip & s.get64(L.RIP_MASK));
+  }
+
+  #miss(bytes: number, kind: number): number {
+    const s = this.#s;
+    const lo = s.u32[L.ARG_LINEAR >> 2]!;
+    const hi = s.u32[(L.ARG_LINEAR >> 2) + 1]!;
+    const view = this.#mmu.dataView();
+    return kind === Miss.READ
+      ? this.#mmu.locateRead(lo, hi, bytes, view)
+      : this.#mmu.locateWrite(lo, hi, bytes, view, kind === Miss.MODIFY);
+  }
+
+  /** #SS for an address reached through SS: a stack instruction, or a memory operand with that segment. */
+  nonCanonicalVector(linear: bigint): number {
+    const s = this.#s;
+    const pc = s.get32(L.FAULT_PC);
+    if (!this.run.active || pc === 0) return VECTOR.GP;
+    const rip = s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc));
+    const insn = this.#blocks.peekInstruction(rip & s.get64(L.RIP_MASK));
+    if (insn === undefined) return VECTOR.GP;
+    this.#cpu.next = rip + BigInt(insn.length);
+    const segment = insn.memory.segment;
+    const operand = this.#cpu.effectiveOffset(insn) + (segment >= SEG.FS ? s.base(segment) : 0n);
+    if (insn.hasMem && BigInt.asUintN(64, operand) === linear) return segment === SEG.SS ? VECTOR.SS : VECTOR.GP;
+    return STACK_MNEMONICS.has(insn.row.mnemonic) ? VECTOR.SS : VECTOR.GP;
+  }
+
+  /** First record of the block at BLOCK_RIP, decoded if need be; 0 to leave the run. */
+  resolve(link: number): number {
+    const s = this.#s;
+    s.set32(L.FAULT_PC, 0);
+    if (s.i32[L.BUDGET >> 2]! <= 0 || this.run.leave) return 0;
+    const { clears } = this.#blocks;
+    const t = this.#blocks.find();
+    // After a clear the record that wants the link is gone.
+    if (link !== 0 && clears === this.#blocks.clears && (s.get32(L.CODE_MODE) & FLAT_CODE) !== 0) s.set32(link, t);
+    return t;
+  }
+
+  /** The budget ends inside the block at `t`: a copy with just as many instructions. */
+  #short(t: number): number {
+    const s = this.#s;
+    const rest = s.i32[L.BUDGET >> 2]!;
+    if (rest <= 0) return 0;
+    s.set32(L.BUDGET, 0);
+    return this.#blocks.shortened(t, rest);
+  }
+
+  #stale(pc: number): number {
+    const s = this.#s;
+    this.#moveTo(pc);
+    s.i32[L.BUDGET >> 2]! += s.u8[pc + R.R_LEFT]!;
+    return this.resolve(0);
+  }
+
+  /** A block whose only instruction crosses a page: valid only while the second page is what it was. */
+  #crossing(pc: number): number {
+    const s = this.#s;
+    s.set32(L.FAULT_PC, pc);
+    if (this.#blocks.crossingIsValid(s.get32(pc + R.R_IMM))) return 1;
+    s.i32[L.BUDGET >> 2]! += s.u8[pc + R.R_LEFT]!;
+    this.#blocks.forgetCrossing(s.get32(pc + R.R_IMM));
+    return this.resolve(0);
+  }
+
+  /** Executes an instruction in TypeScript. @returns 1 go on behind, 0 leave, else the next block. */
+  #callout(pc: number): number {
+    const s = this.#s;
+    const { execute, insn } = this.#blocks.callouts[s.get32(pc + R.R_IMM)]!;
+    const mask = s.get64(L.RIP_MASK);
+    const rip = (s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc))) & mask;
+    s.set32(L.FAULT_PC, pc);
+    s.rip = rip;
+    this.#cpu.next = (rip + BigInt(insn.length)) & mask;
+    const flow = execute(this.#cpu, insn);
+    if (flow === Flow.NEXT && !this.#blocks.endsAt(pc)) return 1;
+    return this.#goOn(pc, flow);
+  }
+
+  /** After a call-out that ends its block: RIP to BLOCK_RIP, unretired ticks back, and on or out. */
+  #goOn(pc: number, flow: FlowResult): number {
+    const s = this.#s;
+    const left = s.u8[pc + R.R_LEFT]!;
+    if (flow === Flow.NEXT || flow === Flow.LEAVE) s.rip = this.#cpu.next;
+    s.i32[L.BUDGET >> 2]! += flow === Flow.RETRY ? left : left - 1;
+    s.set32(L.FAULT_PC, 0);
+    s.set64(L.SLOT_BLOCK_RIP, s.rip & s.get64(L.RIP_MASK));
+    if (leaves(flow)) this.run.leave = true;
+    if (this.run.leave || mustStep(s) || s.get32(L.ACTIVITY) !== 0) return 0;
+    return this.resolve(0);
+  }
+}
