@@ -1,24 +1,39 @@
-import * as wasm from '../../src/wasm/index.ts';
+import {
+  f32,
+  f32x4,
+  f64,
+  f64x2,
+  i8x16,
+  i16x8,
+  i32,
+  i32x4,
+  i64,
+  i64x2,
+  memory,
+  ModuleBuilder,
+  v128,
+} from '../../src/wasm/index.ts';
 import type { Expr, ResultType, ValType } from '../../src/wasm/index.ts';
 import type { OpcodeRow } from '../../src/wasm/opcodes.ts';
+
+const NAMESPACES = { i32, i64, f32, f64, memory, v128, i8x16, i16x8, i32x4, i64x2, f32x4, f64x2 };
+const LOADS = { i32, i64, f32, f64, v128 };
 
 export const BITS: Readonly<Record<ValType, number>> = { i32: 32, i64: 64, f32: 32, f64: 64, v128: 128 };
 
 /** The constructor of any row, for callers that get names from the table. */
 export function construct(row: OpcodeRow, ...args: unknown[]): Expr {
-  const namespace = wasm[row.namespace] as unknown as Record<string, (...args: unknown[]) => Expr>;
+  const namespace = NAMESPACES[row.namespace] as unknown as Record<string, (...args: unknown[]) => Expr>;
   return namespace[row.method](...args);
 }
 
-const LOADS = { i32: wasm.i32, i64: wasm.i64, f32: wasm.f32, f64: wasm.f64, v128: wasm.v128 };
-
 export function load(type: ValType, address: number): Expr<ValType> {
-  return LOADS[type].load(wasm.i32.const(address));
+  return LOADS[type].load(i32.const(address));
 }
 
 export function store(address: number, value: Expr<ResultType>): Expr<'void'> {
   const namespace = LOADS[value.type as ValType] as { store: (a: Expr<'i32'>, v: Expr) => Expr<'void'> };
-  return namespace.store(wasm.i32.const(address), value);
+  return namespace.store(i32.const(address), value);
 }
 
 /** Instantiates after checking that the module is valid. */
@@ -30,8 +45,8 @@ export function instantiate(bytes: Uint8Array<ArrayBuffer>, imports: WebAssembly
 export type Fn = (...args: unknown[]) => unknown;
 
 /** A module with one page of memory, `memory`, and whatever `build` adds. */
-export function withMemory(build: (b: wasm.ModuleBuilder) => void): { exports: Record<string, Fn>; bytes: Uint8Array } {
-  const b = new wasm.ModuleBuilder();
+export function withMemory(build: (b: ModuleBuilder) => void): { exports: Record<string, Fn>; bytes: Uint8Array } {
+  const b = new ModuleBuilder();
   b.memory(1, 4, { exportAs: 'memory' });
   build(b);
   const exports = instantiate(b.finish());

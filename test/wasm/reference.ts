@@ -103,9 +103,9 @@ const LANE_BINARY: Record<string, IntOp> = {
   sub_sat_s: (a, b, n) => clampS(S(n, a) - S(n, b), n),
   sub_sat_u: (a, b, n) => clampU(a - b, n),
   min_s: (a, b, n) => (S(n, a) < S(n, b) ? a : b),
-  min_u: (a, b) => (a < b ? a : b),
+  min_u: (a, b) => clamp(a, 0n, b),
   max_s: (a, b, n) => (S(n, a) > S(n, b) ? a : b),
-  max_u: (a, b) => (a > b ? a : b),
+  max_u: (a, b, n) => clamp(a, b, ones(n)),
   avgr_u: (a, b) => (a + b + 1n) / 2n,
   q15mulr_sat_s: (a, b, n) => clampS((S(n, a) * S(n, b) + 0x4000n) >> 15n, n),
 };
