@@ -25,7 +25,8 @@ export class Clock {
 
   /** Moves forward over idle time. @throws RangeError backwards or during a run */
   jump(to: Ticks): void {
-    if (this.#live !== undefined || to < this.#tick) throw new RangeError(`clock cannot jump from ${this.#tick} to ${to}`);
+    if (this.#live !== undefined || to < this.#tick)
+      throw new RangeError(`clock cannot jump from ${this.#tick} to ${to}`);
     this.#tick = to;
   }
 

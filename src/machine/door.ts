@@ -48,7 +48,8 @@ export class Door {
   /** From the outside. @throws Error during a replay or for a kind that nothing in this machine takes */
   submit(input: Input): void {
     if (this.#source) throw new Error('a replay takes its inputs from the recording only');
-    if (!this.#handlers.has(input.kind)) throw new Error(`nothing in this machine takes an input of kind ${input.kind}`);
+    if (!this.#handlers.has(input.kind))
+      throw new Error(`nothing in this machine takes an input of kind ${input.kind}`);
     this.#queue.push(input);
   }
 

@@ -3,7 +3,7 @@ import type { Engine } from '../cpu/engine.ts';
 import type { EventLog } from '../log/append.ts';
 import { DOMID_XEN, KIND, NONE } from '../log/kinds.ts';
 import { Alarms, type AlarmsState } from './alarms.ts';
-import { Clock } from './clock.ts';
+import type { Clock } from './clock.ts';
 import type { MachineConfig } from './config.ts';
 import { type DigestSource, Hasher } from './digest.ts';
 import { Door } from './door.ts';
@@ -145,7 +145,8 @@ export class Machine {
     where.vcpu = NONE;
     where.pcpu = NONE;
     this.#emptyRuns = retired > 0 ? 0 : this.#emptyRuns + 1;
-    if (this.#emptyRuns > STUCK_RUNS) throw new Error(`pcpu ${this.#pcpu} is stuck at tick ${now}: its runs retire nothing`);
+    if (this.#emptyRuns > STUCK_RUNS)
+      throw new Error(`pcpu ${this.#pcpu} is stuck at tick ${now}: its runs retire nothing`);
     this.#sliceLeft -= retired;
     if (this.#sliceLeft <= 0 || control.endTurn) this.#nextTurn();
   }

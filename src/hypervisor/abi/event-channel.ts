@@ -2,12 +2,29 @@ import { struct, u16, u32, union } from './struct.ts';
 
 /** xen/include/public/event_channel.h. */
 export const EVTCHNOP = {
-  bind_interdomain: 0, bind_virq: 1, bind_pirq: 2, close: 3, send: 4, status: 5, alloc_unbound: 6, bind_ipi: 7,
-  bind_vcpu: 8, unmask: 9, reset: 10, init_control: 11, expand_array: 12, set_priority: 13, reset_cont: 14,
+  bind_interdomain: 0,
+  bind_virq: 1,
+  bind_pirq: 2,
+  close: 3,
+  send: 4,
+  status: 5,
+  alloc_unbound: 6,
+  bind_ipi: 7,
+  bind_vcpu: 8,
+  unmask: 9,
+  reset: 10,
+  init_control: 11,
+  expand_array: 12,
+  set_priority: 13,
+  reset_cont: 14,
 } as const;
 
 export const allocUnbound = struct('evtchn_alloc_unbound', { dom: u16, remote_dom: u16, port: u32 });
-export const bindInterdomain = struct('evtchn_bind_interdomain', { remote_dom: u16, remote_port: u32, local_port: u32 });
+export const bindInterdomain = struct('evtchn_bind_interdomain', {
+  remote_dom: u16,
+  remote_port: u32,
+  local_port: u32,
+});
 export const bindVirq = struct('evtchn_bind_virq', { virq: u32, vcpu: u32, port: u32 });
 export const bindPirq = struct('evtchn_bind_pirq', { pirq: u32, flags: u32, port: u32 });
 export const bindIpi = struct('evtchn_bind_ipi', { vcpu: u32, port: u32 });

@@ -30,8 +30,18 @@ function scalar<V>(
   return { size: typeof size === 'number' ? () => size : size, align, read, write };
 }
 
-export const u8: CType<number> = scalar(1, () => 1, (v, at) => v.getUint8(at), (v, at, x) => v.setUint8(at, x));
-export const i8: CType<number> = scalar(1, () => 1, (v, at) => v.getInt8(at), (v, at, x) => v.setInt8(at, x));
+export const u8: CType<number> = scalar(
+  1,
+  () => 1,
+  (v, at) => v.getUint8(at),
+  (v, at, x) => v.setUint8(at, x),
+);
+export const i8: CType<number> = scalar(
+  1,
+  () => 1,
+  (v, at) => v.getInt8(at),
+  (v, at, x) => v.setInt8(at, x),
+);
 export const u16: CType<number> = scalar(
   2,
   () => 2,
@@ -70,7 +80,8 @@ export const ulong: CType<bigint> = scalar(
   (w) => w,
   (w) => w,
   (v, at, w) => (w === 8 ? v.getBigUint64(at, true) : BigInt(v.getUint32(at, true))),
-  (v, at, x, w) => (w === 8 ? v.setBigUint64(at, BigInt.asUintN(64, x), true) : v.setUint32(at, Number(x & 0xffffffffn), true)),
+  (v, at, x, w) =>
+    w === 8 ? v.setBigUint64(at, BigInt.asUintN(64, x), true) : v.setUint32(at, Number(x & 0xffffffffn), true),
 );
 export const ptr = ulong;
 /** `xen_pfn_t` as a number. Beyond 2^53 it loses bits, which leaves it as invalid as it was. */

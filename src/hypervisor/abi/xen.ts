@@ -4,24 +4,77 @@ import { array, i8, struct, u8, u16, u32, u64, ulong } from './struct.ts';
 
 /** Hypercall numbers, `__HYPERVISOR_*`. */
 export const HYPERCALL = {
-  set_trap_table: 0, mmu_update: 1, set_gdt: 2, stack_switch: 3, set_callbacks: 4, fpu_taskswitch: 5, sched_op_compat: 6,
-  platform_op: 7, set_debugreg: 8, get_debugreg: 9, update_descriptor: 10, memory_op: 12, multicall: 13,
-  update_va_mapping: 14, set_timer_op: 15, event_channel_op_compat: 16, xen_version: 17, console_io: 18,
-  physdev_op_compat: 19, grant_table_op: 20, vm_assist: 21, update_va_mapping_otherdomain: 22, iret: 23, vcpu_op: 24,
-  set_segment_base: 25, mmuext_op: 26, xsm_op: 27, nmi_op: 28, sched_op: 29, callback_op: 30, xenoprof_op: 31,
-  event_channel_op: 32, physdev_op: 33, hvm_op: 34, sysctl: 35, domctl: 36, kexec_op: 37, tmem_op: 38, argo_op: 39,
-  xenpmu_op: 40, dm_op: 41, hypfs_op: 42,
+  set_trap_table: 0,
+  mmu_update: 1,
+  set_gdt: 2,
+  stack_switch: 3,
+  set_callbacks: 4,
+  fpu_taskswitch: 5,
+  sched_op_compat: 6,
+  platform_op: 7,
+  set_debugreg: 8,
+  get_debugreg: 9,
+  update_descriptor: 10,
+  memory_op: 12,
+  multicall: 13,
+  update_va_mapping: 14,
+  set_timer_op: 15,
+  event_channel_op_compat: 16,
+  xen_version: 17,
+  console_io: 18,
+  physdev_op_compat: 19,
+  grant_table_op: 20,
+  vm_assist: 21,
+  update_va_mapping_otherdomain: 22,
+  iret: 23,
+  vcpu_op: 24,
+  set_segment_base: 25,
+  mmuext_op: 26,
+  xsm_op: 27,
+  nmi_op: 28,
+  sched_op: 29,
+  callback_op: 30,
+  xenoprof_op: 31,
+  event_channel_op: 32,
+  physdev_op: 33,
+  hvm_op: 34,
+  sysctl: 35,
+  domctl: 36,
+  kexec_op: 37,
+  tmem_op: 38,
+  argo_op: 39,
+  xenpmu_op: 40,
+  dm_op: 41,
+  hypfs_op: 42,
 } as const;
 
 /** Domain ids with a meaning. */
 export const DOMID = {
-  FIRST_RESERVED: 0x7ff0, SELF: 0x7ff0, IO: 0x7ff1, XEN: 0x7ff2, COW: 0x7ff3, INVALID: 0x7ff4, IDLE: 0x7fff,
+  FIRST_RESERVED: 0x7ff0,
+  SELF: 0x7ff0,
+  IO: 0x7ff1,
+  XEN: 0x7ff2,
+  COW: 0x7ff3,
+  INVALID: 0x7ff4,
+  IDLE: 0x7fff,
 } as const;
 
 /** Virtual interrupts, `VIRQ_*`. */
 export const VIRQ = {
-  TIMER: 0, DEBUG: 1, CONSOLE: 2, DOM_EXC: 3, TBUF: 4, DEBUGGER: 6, XENOPROF: 7, CON_RING: 8, PCPU_STATE: 9,
-  MEM_EVENT: 10, ARGO: 11, ENOMEM: 12, XENPMU: 13, ARCH_0: 16,
+  TIMER: 0,
+  DEBUG: 1,
+  CONSOLE: 2,
+  DOM_EXC: 3,
+  TBUF: 4,
+  DEBUGGER: 6,
+  XENOPROF: 7,
+  CON_RING: 8,
+  PCPU_STATE: 9,
+  MEM_EVENT: 10,
+  ARGO: 11,
+  ENOMEM: 12,
+  XENPMU: 13,
+  ARCH_0: 16,
 } as const;
 export const NR_VIRQS = 24;
 /** The virqs that each vcpu has for itself; all others belong to the domain. */
@@ -29,8 +82,15 @@ export const PER_VCPU_VIRQS: readonly number[] = [VIRQ.TIMER, VIRQ.DEBUG, VIRQ.X
 
 export const CONSOLEIO = { write: 0, read: 1 } as const;
 export const VMASST = {
-  CMD_enable: 0, CMD_disable: 1, TYPE_4gb_segments: 0, TYPE_4gb_segments_notify: 1, TYPE_writable_pagetables: 2,
-  TYPE_pae_extended_cr3: 3, TYPE_architectural_iopl: 4, TYPE_runstate_update_flag: 5, TYPE_m2p_strict: 32,
+  CMD_enable: 0,
+  CMD_disable: 1,
+  TYPE_4gb_segments: 0,
+  TYPE_4gb_segments_notify: 1,
+  TYPE_writable_pagetables: 2,
+  TYPE_pae_extended_cr3: 3,
+  TYPE_architectural_iopl: 4,
+  TYPE_runstate_update_flag: 5,
+  TYPE_m2p_strict: 32,
 } as const;
 
 /** `struct vcpu_time_info`: how a guest turns its TSC into system time. */
@@ -72,7 +132,14 @@ const SHARED_HEAD = {
   wc_sec: u32,
   wc_nsec: u32,
 };
-const ARCH = { max_pfn: ulong, pfn_to_mfn_frame_list_list: ulong, nmi_reason: ulong, p2m_cr3: ulong, p2m_vaddr: ulong, p2m_generation: ulong };
+const ARCH = {
+  max_pfn: ulong,
+  pfn_to_mfn_frame_list_list: ulong,
+  nmi_reason: ulong,
+  p2m_cr3: ulong,
+  p2m_vaddr: ulong,
+  p2m_generation: ulong,
+};
 const sharedInfo64 = struct('shared_info', { ...SHARED_HEAD, wc_sec_hi: u32, ...ARCH });
 const sharedInfo32 = struct('compat_shared_info', { ...SHARED_HEAD, ...ARCH, wc_sec_hi: u32 });
 /** The layout for a caller width; the field `wc_sec_hi` sits at different places. */
@@ -80,4 +147,3 @@ export const sharedInfo = { 4: sharedInfo32, 8: sharedInfo64 } as const;
 
 /** `struct multicall_entry`: op, result, six arguments. */
 export const multicallEntry = struct('multicall_entry', { op: ulong, result: ulong, args: array(ulong, 6) });
-
