@@ -3,13 +3,13 @@ import type { Ticks } from '../../base/ticks.ts';
 import { MachineMemory, PAGE_SIZE } from '../../memory/frames.ts';
 import type { P2m } from '../../memory/p2m.ts';
 import { TLB_SET_BYTES, TlbSet } from '../../memory/tlb.ts';
-import { Flow, type FlowResult, type VirtualMemory } from '../context.ts';
+import type { FlowResult, VirtualMemory } from '../context.ts';
 import type { Engine, VcpuSlot } from '../engine.ts';
 import type { ProcessorExits } from '../exits.ts';
-import { FAULT, raise, VECTOR } from '../fault.ts';
+import { FAULT, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { Mmu } from '../mmu.ts';
-import { CpuState, FLAG, SEG } from '../state.ts';
+import { CpuState, FLAG } from '../state.ts';
 import {
   deliver,
   deliverFault,
@@ -22,12 +22,11 @@ import {
 import { BlockBuilder } from './blocks.ts';
 import { copyCanonicalState } from './canonical-state.ts';
 import { CodeCache } from './code-cache.ts';
-import { FLAT_CODE } from './code-mode.ts';
+import { HostCalls, leaves, mustStep } from './host-calls.ts';
 import { SpecialOp } from './interpreter.ts';
 import { interpreterFor, linearMap } from './linear-map.ts';
 import { Processor } from './processor.ts';
 import * as R from './records.ts';
-import { Miss } from './runtime.ts';
 import { Slot } from './slot.ts';
 
 export interface EngineOptions {
