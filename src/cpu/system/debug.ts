@@ -93,16 +93,29 @@ export function pendDebug(s: CpuState, bits: number): void {
   if (bits) s.set32(L.PENDING_DEBUG, s.get32(L.PENDING_DEBUG) | bits);
 }
 
+/** Bit of PENDING_DEBUG that is none of DR6: no single-step trap behind this instruction. */
+const SUPPRESS_STEP = 0x80000000;
+
+/**
+ * No single-step trap behind an instruction that ran with RFLAGS.TF in `before`: INT n, INT3, INTO, SYSCALL that masked TF,
+ * and loads of SS (Intel SDM 3B 18.3.1.4, 3A 6.8.3).
+ */
+export function suppressSingleStep(s: CpuState, before: number): void {
+  if (before & FLAG.TF) s.set32(L.PENDING_DEBUG, (s.get32(L.PENDING_DEBUG) | SUPPRESS_STEP) >>> 0);
+}
+
 /** To be called when an instruction that began with RFLAGS.TF set has retired. */
 export function singleStep(s: CpuState): void {
-  pendDebug(s, DR6_BS);
+  const pending = s.get32(L.PENDING_DEBUG);
+  if (pending & SUPPRESS_STEP) s.set32(L.PENDING_DEBUG, pending & ~SUPPRESS_STEP);
+  else pendDebug(s, DR6_BS);
 }
 
 /** Takes the pending trap bits into DR6. @returns false if there were none; else the caller delivers #DB as a trap. */
 export function takePendingDebug(s: CpuState): boolean {
-  const bits = s.get32(L.PENDING_DEBUG);
-  if (bits === 0) return false;
+  const bits = s.get32(L.PENDING_DEBUG) & ~SUPPRESS_STEP;
   s.set32(L.PENDING_DEBUG, 0);
+  if (bits === 0) return false;
   noteDebug(s, bits);
   return true;
 }

@@ -170,8 +170,8 @@ export function commitParagraph(s: CpuState, seg: number, selector: number): voi
   const base = BigInt((selector & 0xffff) << 4);
   // Real mode keeps limit and attributes ("unreal mode"); VM86 always has 64 KiB data segments of DPL 3.
   if (isVm86(s)) s.setSegment(seg, selector & 0xffff, base, 0xffff, 0xf3);
-  else
-    s.setSegment(seg, selector & 0xffff, base, s.limit(seg), s.attributes(seg) & ATTR.NULL ? 0x93 : s.attributes(seg));
+  else if (s.attributes(seg) & ATTR.NULL) s.setSegment(seg, selector & 0xffff, base, 0xffff, 0x93);
+  else s.setSegment(seg, selector & 0xffff, base, s.limit(seg), s.attributes(seg));
 }
 
 export function setCpl(s: CpuState, cpl: number): void {

@@ -3,6 +3,7 @@ import type { Instruction } from '../decode/instruction.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { ATTR, SEG } from '../state.ts';
+import { suppressSingleStep } from './debug.ts';
 import {
   commitNull,
   commitParagraph,
@@ -72,8 +73,14 @@ function movSegment(cpu: ProcessorContext, insn: Instruction): number {
   }
   if (seg === SEG.CS || seg > SEG.GS) raise(VECTOR.UD);
   loadSegment(cpu, seg, readRm16(cpu, insn));
-  if (seg === SEG.SS) setInterruptShadow(cpu);
+  if (seg === SEG.SS) shadowStackLoad(cpu);
   return Flow.NEXT;
+}
+
+/** MOV SS and POP SS hold interrupts and debug traps off for one instruction, so that ESP can follow. */
+function shadowStackLoad(cpu: ProcessorContext): void {
+  setInterruptShadow(cpu);
+  suppressSingleStep(cpu.s, cpu.s.get32(L.EFLAGS_REST));
 }
 
 const pushSegment: SystemInstruction = (cpu, insn) => {
@@ -95,7 +102,7 @@ const popSegment: SystemInstruction = (cpu, insn) => {
   const selector = Number(stack.pop(insn.operandSize / 8) & 0xffffn);
   loadSegment(cpu, seg, selector);
   stack.commitPointer();
-  if (seg === SEG.SS) setInterruptShadow(cpu);
+  if (seg === SEG.SS) shadowStackLoad(cpu);
   return Flow.NEXT;
 };
 

@@ -2,6 +2,7 @@ import { Flow, type ProcessorContext, type SystemInstruction } from '../context.
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { CR4, FLAG, SEG } from '../state.ts';
+import { suppressSingleStep } from './debug.ts';
 import { commitParagraph, ioplOf, isVm86, linear } from './descriptors.ts';
 import { deliver, deliverOnce } from './exceptions.ts';
 import { StackView } from './stack.ts';
@@ -12,7 +13,9 @@ function lengthOf(cpu: ProcessorContext): number {
 
 function interrupt(cpu: ProcessorContext, vector: number): number {
   // What its delivery raises is a fault of this instruction: software interrupts are benign (Intel SDM 3A table 6-4).
+  const before = cpu.s.get32(L.EFLAGS_REST);
   deliverOnce(cpu, { vector, error: -1, kind: 'software-int', cr2: 0n, instructionLength: lengthOf(cpu) });
+  suppressSingleStep(cpu.s, before);
   return Flow.BRANCH;
 }
 
@@ -33,8 +36,13 @@ export const int3: SystemInstruction = (cpu) => interrupt(cpu, VECTOR.BP) as 1;
 export const into: SystemInstruction = (cpu) => (cpu.s.eflags & FLAG.OF ? (interrupt(cpu, VECTOR.OF) as 1) : Flow.NEXT);
 
 /** INT1 (ICEBP): a trap-class #DB without the gate privilege check. */
-export const int1: SystemInstruction = (cpu) =>
-  deliver(cpu, { vector: VECTOR.DB, error: -1, kind: 'trap', cr2: 0n, instructionLength: lengthOf(cpu) });
+export const int1: SystemInstruction = (cpu) => {
+  const before = cpu.s.get32(L.EFLAGS_REST);
+  const event = { vector: VECTOR.DB, error: -1, kind: 'trap' as const, cr2: 0n, instructionLength: lengthOf(cpu) };
+  const flow = deliver(cpu, event);
+  suppressSingleStep(cpu.s, before);
+  return flow;
+};
 
 /** Interrupt redirection bitmap below the I/O map of a 32-bit TSS: a clear bit keeps the interrupt in VM86 (SDM 3B 20.3.3). */
 function redirects(cpu: ProcessorContext, vector: number): boolean {
@@ -62,6 +70,7 @@ function deliverVirtual(cpu: ProcessorContext, vector: number): void {
   stack.commitPointer();
   commitParagraph(s, SEG.CS, selector);
   s.rip = BigInt(offset);
+  suppressSingleStep(s, image);
   s.set32(L.EFLAGS_REST, s.get32(L.EFLAGS_REST) & ~(FLAG.TF | FLAG.NT | (virtual ? FLAG.VIF : FLAG.IF)));
   cpu.modeChanged();
 }

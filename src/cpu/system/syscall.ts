@@ -3,6 +3,7 @@ import { Flow } from '../context.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { EFER, FLAG, REG, SEG } from '../state.ts';
+import { suppressSingleStep } from './debug.ts';
 import { isCanonical, isProtected, MASK32, setCpl } from './descriptors.ts';
 import { afterFlags, requireCpl0 } from './operands.ts';
 
@@ -36,6 +37,7 @@ export const syscall: SystemInstruction = (cpu) => {
     s.rip = s.get64(from64 ? L.MSR_LSTAR : L.MSR_CSTAR);
     loadFlat(cpu, selector, CODE_LONG, selector + 8, 0);
     s.eflags = flags & ~Number(s.get64(L.MSR_SFMASK) & MASK32);
+    if (!(s.get32(L.EFLAGS_REST) & FLAG.TF)) suppressSingleStep(s, flags);
   } else {
     s.rip = s.get64(L.MSR_STAR) & MASK32;
     loadFlat(cpu, selector, CODE, selector + 8, 0);
