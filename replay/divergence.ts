@@ -1,6 +1,6 @@
 /** The first difference between a recording and its replay, as an answer (DESIGN C5). */
 import type { MachineEvent } from '../src/log/event.ts';
-import { eventDetails, eventLine, eventToJson, place, type PrintNames } from '../src/log/print.ts';
+import { eventDetails, eventLine, eventToJson, grouped, place, type PrintNames } from '../src/log/print.ts';
 
 /** Where the guest was when the replay was stopped. */
 export interface GuestPlace {
@@ -54,7 +54,7 @@ export function divergenceText(divergence: Divergence, names: PrintNames = {}): 
     digest: 'every event matches, but the final digest is that of another session',
   };
   const lines = [`diverged: ${first[reason]}`];
-  lines.push(`  at tick   ${divergence.tick.toLocaleString('en-US')}, ${place({ ...divergence, pcpu: -1 })}`);
+  lines.push(`  at tick   ${grouped(divergence.tick)}, ${place({ ...divergence, pcpu: -1 })}`);
   if (guest) {
     const symbol = guest.symbol ? ` (${guest.symbol})` : '';
     lines.push(`  guest at  rip 0x${guest.rip.toString(16)}${symbol}, ${place({ ...guest, pcpu: -1 })}`);

@@ -133,7 +133,7 @@ export class MemoryFile implements ByteSource, ByteSink {
 }
 
 /** What the operating system said, without codes and paths for programs. */
-function reason(error: unknown): string {
+export function reason(error: unknown): string {
   const code = (error as { code?: string }).code;
   const known: Record<string, string> = {
     ENOENT: 'no such file or folder',

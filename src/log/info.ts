@@ -1,5 +1,6 @@
 /** What a recording is and holds: the data behind `rexen info`. */
 import type { KindBytes } from './codec/batch.ts';
+import { grouped } from './print.ts';
 import { KIND_NAMES, type KindName } from './kinds.ts';
 import { LAYOUT_BY_NUMBER, RECORD_WORDS } from './record.ts';
 import type { Ending, ImageEntry, Recording } from './recording.ts';
@@ -93,7 +94,7 @@ function share(raw: KindBytes, into: Map<number, number>, belongs: (kind: number
 
 /** How a recording ends, in a sentence. */
 export function endingText(info: Pick<RecordingInfo, 'ending' | 'ticks' | 'events'>): string {
-  const goes = `goes to tick ${info.ticks.toLocaleString('en-US')}, ${info.events.toLocaleString('en-US')} events`;
+  const goes = `goes to tick ${grouped(info.ticks)}, ${grouped(info.events)} events`;
   switch (info.ending.kind) {
     case 'clean':
       return `ends cleanly; ${goes}`;

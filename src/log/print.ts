@@ -55,7 +55,7 @@ function fieldToJson(type: FieldType, value: unknown): unknown {
 /** An event as one line, without a newline. */
 export function eventLine(event: MachineEvent, names: PrintNames = {}): string {
   const seq = String(event.seq).padStart(9);
-  const tick = event.tick.toLocaleString('en-US').padStart(15);
+  const tick = grouped(event.tick).padStart(15);
   return `${seq} ${tick}  ${place(event).padEnd(9)} ${event.kind.padEnd(17)} ${eventDetails(event, names)}`.trimEnd();
 }
 
@@ -130,6 +130,11 @@ function result(value: bigint, names: PrintNames): string {
 /** Arguments up to the last that is not zero, and at least one: how many a hypercall takes is not recorded. */
 function usedArguments(args: readonly bigint[]): readonly bigint[] {
   return args.slice(0, Math.max(1, args.findLastIndex((arg) => arg !== 0n) + 1));
+}
+
+/** `1,234,567`, the same on every host. */
+export function grouped(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 function hex(value: number | bigint): string {

@@ -1,0 +1,71 @@
+/** `rexen events`: finds and prints events of a recording. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { Output } from '../host/output.ts';
+import type { KindName } from '../log/kinds.ts';
+import { eventHeading, eventLine, eventToJson } from '../log/print.ts';
+import { countEvents, type EventFilter, kindNamed, selectEvents } from '../log/select.ts';
+import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
+
+interface EventsOptions {
+  kind?: KindName[];
+  domain?: number;
+  from?: number;
+  to?: number;
+  limit?: number;
+  count?: boolean;
+  json?: boolean;
+}
+
+export function addEvents(program: Command): void {
+  program
+    .command('events')
+    .argument('<file>', 'a recording')
+    .summary('print the events of a recording')
+    .description('Prints the events of a recording, one a line.')
+    .option('--kind <kinds>', 'only these kinds, separated by commas', kindList)
+    .option('--domain <n>', 'only events of this domain', wholeNumber)
+    .option('--from <tick>', 'only from this tick on', wholeNumber)
+    .option('--to <tick>', 'only up to this tick, inclusive', wholeNumber)
+    .option('--limit <n>', 'at most so many', wholeNumber)
+    .option('--count', 'print only how many there are')
+    .option('--json', 'JSON Lines: {seq, tick, kind, domain, vcpu, pcpu, …}')
+    .addHelpText(
+      'after',
+      '\nExample:\n  rexen events recordings/demo.rxn --kind hypercall,hypercall-return --domain 1 --limit 20',
+    )
+    .action(async (file: string, options: EventsOptions) => {
+      process.exitCode = await printEvents(file, options);
+    });
+}
+
+function kindList(text: string): KindName[] {
+  try {
+    return text.split(',').map((name) => kindNamed(name.trim()));
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+function printEvents(file: string, options: EventsOptions): Promise<number> {
+  const { kind, domain, from, to, limit, count, json } = options;
+  const filter: EventFilter = { kinds: kind, domain, from, to, limit };
+  return withRecording(file, async (recording) => {
+    const out = new Output();
+    if (count) {
+      const events = countEvents(recording, filter);
+      out.line(json ? JSON.stringify({ count: events }) : String(events));
+    } else {
+      if (!json && process.stdout.isTTY) out.line(eventHeading());
+      for (const event of selectEvents(recording, filter)) {
+        await out.line(json ? JSON.stringify(eventToJson(event)) : eventLine(event, XEN_NAMES));
+        if (out.closed) break;
+      }
+    }
+    await out.flush();
+    if (recording.ending.kind === 'damaged') {
+      process.stderr.write(`rexen: ${recording.ending.problem}; these are the events before it\n`);
+      return STATUS.ERROR;
+    }
+    return STATUS.OK;
+  });
+}
