@@ -1,10 +1,13 @@
-/** Which instructions TypeScript executes: system instructions, x87, and a few that are rare and heavy. */
+/** Which instructions TypeScript executes: system instructions, x87, floating point on vectors, and a few that are rare. */
 import type { SystemInstruction } from '../context.ts';
 import type { Instruction } from '../decode/instruction.ts';
+import { sseFloatInstructionFor } from '../sse/index.ts';
 import { systemInstructionFor } from '../system/index.ts';
 import { x87InstructionFor } from '../x87/index.ts';
+import { legacyInstructions } from './legacy.ts';
 
 /** The function for `insn`, or undefined if generated code executes it. */
 export function calloutFor(insn: Instruction): SystemInstruction | undefined {
-  return systemInstructionFor(insn.row) ?? x87InstructionFor(insn.row);
+  const { row } = insn;
+  return systemInstructionFor(row) ?? x87InstructionFor(row) ?? sseFloatInstructionFor(row) ?? legacyInstructions[row.mnemonic];
 }
