@@ -1,4 +1,5 @@
-import { Const, type Expr, i32Const, i64Const, isTrivial, Op } from './expr.ts';
+import { Const, i32Const, i64Const, isTrivial } from './const.ts';
+import { type Expr, Op } from './expr.ts';
 import type { OpcodeRow } from './opcodes.ts';
 
 type Fold32 = (a: number, b: number) => number;

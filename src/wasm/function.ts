@@ -1,44 +1,9 @@
 import { ByteSink } from './bytes.ts';
-import {
-  Call,
-  Choice,
-  Const,
-  EmitError,
-  type Expr,
-  expectType,
-  type GlobalRef,
-  isTrivial,
-  Local,
-  Tee,
-  TYPE_CODE,
-} from './expr.ts';
+import { Const, isTrivial } from './const.ts';
+import { Call, Choice, EmitError, type Expr, expectType, type GlobalRef, type Local, Tee } from './expr.ts';
+import { LocalPool } from './locals.ts';
 import type { ResultType, ValType } from './opcodes.ts';
-
-export type Types = readonly ValType[];
-/** What a call yields as an expression: nothing, or its only result. For several results see `callInto`. */
-export type ResultOf<R extends Types> = R extends readonly []
-  ? 'void'
-  : R extends readonly [infer T extends ValType]
-    ? T
-    : number extends R['length']
-      ? ResultType
-      : never;
-export type Args<P extends Types> = { [K in keyof P]: Expr<P[K]> };
-export type Params<P extends Types> = { [K in keyof P]: Local<P[K]> };
-
-/** A function of the module, imported or its own. */
-export interface FuncRef<P extends Types = Types, R extends Types = Types> {
-  readonly index: number;
-  readonly name: string;
-  readonly params: P;
-  readonly results: R;
-}
-
-/** A table of functions, imported or the module's own. */
-export interface TableRef {
-  readonly index: number;
-  readonly name: string;
-}
+import type { Args, FuncRef, Params, ResultOf, TableRef, Types } from './refs.ts';
 
 /** A branch target: the end of a block, or the start of a loop. Valid only inside it. */
 export class Label {
@@ -63,14 +28,10 @@ const NO_RESULT = 0x40;
 /** Builds the body of one function, statement by statement, straight into the byte buffer. */
 export class FunctionBuilder {
   readonly ref: FuncRef;
-  /** Names of parameters and locals by index, for the name section. */
-  readonly localNames = new Map<number, string>();
+  /** Parameters and locals. */
+  readonly locals: LocalPool;
   readonly #out: ByteSink;
   readonly #typeIndex: (params: Types, results: Types) => number;
-  readonly #params: readonly Local[];
-  readonly #localTypes: ValType[] = [];
-  readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
-  #scoped: Local[] | undefined;
   #level = 0;
 
   constructor(
@@ -82,17 +43,12 @@ export class FunctionBuilder {
     this.ref = ref;
     this.#out = out;
     this.#typeIndex = typeIndex;
-    this.#params = ref.params.map((type, index) => this.#newLocal(type, index, paramNames[index] ?? ''));
-  }
-
-  /** Locals of the parameters, in order. */
-  get params(): readonly Local[] {
-    return this.#params;
+    this.locals = new LocalPool(this, ref.params, paramNames);
   }
 
   /** Parameter `index`; give its type where the context does not say it. */
   param<T extends ValType>(index: number, type?: T): Local<T> {
-    const local = this.#params[index];
+    const local = this.locals.params[index];
     if (local === undefined) throw new EmitError(`there is no parameter ${index}`);
     if (type !== undefined) expectType(`parameter ${index}`, local, type);
     return local as unknown as Local<T>;
@@ -100,37 +56,14 @@ export class FunctionBuilder {
 
   // Locals
 
-  #newLocal<T extends ValType>(type: T, index: number, name: string): Local<T> {
-    if (name !== '' && !this.localNames.has(index)) this.localNames.set(index, name);
-    return new Local(type, index, this, name);
-  }
-
   /** A local variable. Its value is unspecified until set: the slot may have served another local before. */
   local<T extends ValType>(type: T, name = ''): Local<T> {
-    let index = this.#free[type].pop();
-    if (index === undefined) {
-      index = this.#params.length + this.#localTypes.length;
-      this.#localTypes.push(type);
-    }
-    const local = this.#newLocal(type, index, name);
-    this.#scoped?.push(local);
-    return local;
+    return this.locals.take(type, name);
   }
 
   /** Runs `body`; locals it declared are dead afterwards and their slots are used again. */
   scope<V>(body: () => V): V {
-    const outer = this.#scoped;
-    const mine: Local[] = [];
-    this.#scoped = mine;
-    try {
-      return body();
-    } finally {
-      this.#scoped = outer;
-      for (const local of mine.reverse()) {
-        local.live = false;
-        this.#free[local.type].push(local.index);
-      }
-    }
+    return this.locals.scope(body);
   }
 
   /** A new local that holds the value of `expr`, computed here and once. */
@@ -383,22 +316,5 @@ export class FunctionBuilder {
       this.#emit(result);
     } else if (this.ref.results.length > 0) this.unreachable();
     this.#out.u8(END);
-  }
-
-  /** The body's declarations of locals, in runs of one type. */
-  declarations(): Uint8Array {
-    const runs: { type: ValType; count: number }[] = [];
-    for (const type of this.#localTypes) {
-      const last = runs.at(-1);
-      if (last?.type === type) last.count++;
-      else runs.push({ type, count: 1 });
-    }
-    const out = new ByteSink(32);
-    out.u32(runs.length);
-    for (const { type, count } of runs) {
-      out.u32(count);
-      out.u8(TYPE_CODE[type]);
-    }
-    return out.view();
   }
 }

@@ -26,8 +26,10 @@
  *   constant a constant: code written once is short when its inputs are known.
  * - Mistakes are compile errors where types are static, and an EmitError with the function's name otherwise.
  */
-export { Const, EmitError, type Expr, type GlobalRef, type Local } from './expr.ts';
-export type { FuncRef, FunctionBuilder, Label, TableRef } from './function.ts';
+export { Const } from './const.ts';
+export { EmitError, type Expr, type GlobalRef, type Local } from './expr.ts';
+export type { FunctionBuilder, Label } from './function.ts';
 export { ModuleBuilder } from './module.ts';
 export type { ResultType, ValType } from './opcodes.ts';
+export type { FuncRef, TableRef } from './refs.ts';
 export { f32, f32x4, f64, f64x2, i8x16, i16x8, i32, i32x4, i64, i64x2, memory, v128, zeroOf } from './ops.ts';

@@ -1,7 +1,9 @@
 import { ByteSink } from './bytes.ts';
-import { Const, EmitError, type Expr, expectType, GlobalRef, lostEffect, TYPE_CODE, watchEffects } from './expr.ts';
-import { FunctionBuilder, type FuncRef, type Params, type ResultOf, type TableRef, type Types } from './function.ts';
+import { Const } from './const.ts';
+import { EmitError, type Expr, expectType, GlobalRef, lostEffect, TYPE_CODE, watchEffects } from './expr.ts';
+import { FunctionBuilder } from './function.ts';
 import type { ValType } from './opcodes.ts';
+import type { FuncRef, Params, ResultOf, TableRef, Types } from './refs.ts';
 
 export interface ExportOptions {
   readonly exportAs?: string;
@@ -262,9 +264,9 @@ export class ModuleBuilder {
     this.#sinkBusy = true;
     try {
       const f = new FunctionBuilder(func, sink, this.#typeIndex, func.paramNames);
-      f.finish(body(f, ...(f.params as unknown as Params<P>)) as Expr | undefined);
-      func.localNames = f.localNames;
-      func.code = { declarations: f.declarations(), sink, start, end: sink.length };
+      f.finish(body(f, ...(f.locals.params as unknown as Params<P>)) as Expr | undefined);
+      func.localNames = f.locals.names;
+      func.code = { declarations: f.locals.declarations(), sink, start, end: sink.length };
     } catch (error) {
       if (error instanceof EmitError && !error.message.startsWith('in function ')) {
         error.message = `in function ${ref.name}: ${error.message}`;

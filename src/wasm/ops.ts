@@ -1,17 +1,5 @@
-import {
-  type Const,
-  EmitError,
-  type Expr,
-  expectType,
-  f32Bits,
-  f32Const,
-  f64Bits,
-  f64Const,
-  i32Const,
-  i64Const,
-  Op,
-  v128Const,
-} from './expr.ts';
+import { type Const, f32Bits, f32Const, f64Bits, f64Const, i32Const, i64Const, v128Const } from './const.ts';
+import { EmitError, type Expr, expectType, Op } from './expr.ts';
 import { fold } from './fold.ts';
 import { type Group, type Namespace, OPCODE_ROWS, type OPCODES, type OpcodeRow, type ValType } from './opcodes.ts';
 

@@ -3,7 +3,8 @@ import { OPCODE_ROWS, type OpcodeRow } from '../../src/wasm/opcodes.ts';
 import { operandCases } from './edges.ts';
 import { BITS, construct, type Fn, load, readBits, store, trapped, withMemory, writeBits } from './harness.ts';
 import { MEMORY_REFERENCES } from './memory-reference.ts';
-import { isNaNBits, REFERENCES, split } from './reference.ts';
+import { REFERENCES } from './lane-reference.ts';
+import { isNaNBits, split } from './reference.ts';
 
 const OPERANDS = [0, 16, 32];
 const RESULT = 64;
