@@ -47,6 +47,11 @@ export class LocalClient {
     }
   }
 
+  /** INTRODUCE: the daemon begins to listen to a domain. */
+  introduce(domain: number, gfn: number, port: number): void {
+    this.#ask(Xs.INTRODUCE, zeroTerminated(String(domain), String(gfn), String(port)));
+  }
+
   /** Names of the children; none if the node is not there. */
   list(path: string): string[] {
     try {

@@ -28,7 +28,7 @@ export interface Request {
 export interface Outcome {
   readonly answer: Uint8Array;
   /** Runs after the answer is sent. */
-  readonly then?: () => void;
+  readonly afterwards?: () => void;
 }
 
 export interface Operation {
@@ -67,7 +67,8 @@ export const OPERATIONS: ReadonlyMap<number, Operation> = new Map<number, Operat
   [Xs.DIRECTORY_PART, { name: 'directory_part', run: directoryPart }],
 ]);
 
-function done(_: void): Outcome {
+/** For operations that answer nothing but OK. */
+function done(_nothing: unknown): Outcome {
   return OK;
 }
 
@@ -155,7 +156,7 @@ function watch(request: Request): Outcome {
   if (!isPrivileged(connection) && connection.watches.length > daemon.quotas.watches) throw new XsError('E2BIG');
   const added = { path, token, relative: path !== given };
   connection.watches.push(added);
-  return { ...OK, then: () => daemon.event(connection, connection.eventPath(added, path), token) };
+  return { ...OK, afterwards: () => daemon.event(connection, connection.eventPath(added, path), token) };
 }
 
 function unwatch(request: Request): Outcome {

@@ -129,11 +129,11 @@ export class Xenstored {
       const view: View = transaction ?? this.store;
       const nodes = new Nodes(view, connection, this.quotas);
       const request: Request = { daemon: this, connection, transaction, nodes, payload };
-      const { answer, then } = operation.run(request);
+      const { answer, afterwards } = operation.run(request);
       if (answer.length > PAYLOAD_MAX) throw new XsError('E2BIG');
       body = answer;
       reply(type, answer);
-      then?.();
+      afterwards?.();
     } catch (thrown) {
       if (!(thrown instanceof XsError)) throw thrown;
       error = thrown.errno;
@@ -209,7 +209,8 @@ export class Xenstored {
       );
     this.store.restore(state.store);
     for (const [event, permissions] of state.special) this.#special.set(event, permissions);
-    state.connections.forEach((c, i) => this.#connections[i]!.restore(c, this.store, this.quotas.transactionNodes));
+    for (const [i, c] of state.connections.entries())
+      this.#connections[i]!.restore(c, this.store, this.quotas.transactionNodes);
   }
 
   #fire(path: string, exact: boolean, before: Permissions | undefined): void {

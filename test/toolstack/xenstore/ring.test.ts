@@ -107,10 +107,10 @@ describe('the store through a ring', () => {
     ['request indexes too far apart', (g) => g.m.writeU32(BASE + 2052, 5000), 2],
     [
       'response indexes too far apart',
-      (g) => (
-        g.m.writeU32(BASE + 2060, 5000),
-        g.send(encodeMessage({ type: 2, requestId: 0, transaction: 0, payload: bytesOf('data\0') }))
-      ),
+      (g) => {
+        g.m.writeU32(BASE + 2060, 5000);
+        g.send(encodeMessage({ type: 2, requestId: 0, transaction: 0, payload: bytesOf('data\0') }));
+      },
       2,
     ],
   ])('%s: the connection is ignored and the ring says why', (_, breakIt, error) => {

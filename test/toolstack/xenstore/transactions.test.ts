@@ -122,7 +122,10 @@ describe('transactions', () => {
         const { zero, daemon } = start();
         const open = new Map<number, { id: number; read: Map<string, string>; wrote: Map<string, string> }>();
         const model = new Map<string, string>();
-        for (const k of '0123') zero.ask('WRITE', `/m/${k}|0`), model.set(k, '0');
+        for (const k of '0123') {
+          zero.ask('WRITE', `/m/${k}|0`);
+          model.set(k, '0');
+        }
         let serial = 0;
         for (const { t, op, key } of steps) {
           const k = String(key);

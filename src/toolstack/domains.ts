@@ -1,0 +1,225 @@
+import { PAGE_SIZE } from '../memory/frames.ts';
+import { type BuiltDomain, buildPvh } from './builder/pvh.ts';
+import type { Image } from './builder/image.ts';
+import { ConsoleRing } from './console/ring.ts';
+import type { Hypervisor, ShutdownReason, ToolstackDomain } from './hypervisor-interface.ts';
+import { removeDomain, writeBuilt, writeConsole, writeDomain0, writeSkeleton } from './xenstore-tree.ts';
+import type { DomainConfig, ShutdownAction } from './xl/domain-config.ts';
+import { LocalClient } from './xenstore/local-client.ts';
+import { domainPath } from './xenstore/paths.ts';
+import { StoreService } from './xenstore/service.ts';
+import { Xenstored, type StoreOperation, RELEASE_DOMAIN } from './xenstore/xenstored.ts';
+
+/** The files that a domain boots, read by the host. */
+export interface DomainImages {
+  readonly kernel: Image;
+  readonly ramdisk?: Image;
+}
+
+/** What the toolstack tells of: for the event log and for the terminal. */
+export interface ToolstackEvents {
+  built(domain: ToolstackDomain, config: DomainConfig, images: DomainImages, built: BuiltDomain): void;
+  /** A domain stopped; `action` is what is done about it now. */
+  stopped(id: number, name: string, reason: ShutdownReason, action: ShutdownAction): void;
+  /** A domain is new. `was` is the id of the one it restarts. */
+  created(id: number, name: string, was: number | undefined): void;
+  destroyed(id: number, name: string): void;
+  consoleOutput(id: number, bytes: Uint8Array): void;
+  storeOperation(operation: StoreOperation): void;
+}
+
+/** A request to the toolstack that cannot be done; the message says why and what to do. */
+export class ToolstackError extends Error {
+  constructor(what: string) {
+    super(what);
+    this.name = 'ToolstackError';
+  }
+}
+
+interface Running {
+  readonly domain: ToolstackDomain;
+  readonly config: DomainConfig;
+  readonly images: DomainImages;
+  readonly console: ConsoleRing;
+  readonly consolePort: number;
+}
+
+/** Pages beyond its RAM that libxl allows a domain (LIBXL_MAXMEM_CONSTANT, 1 MiB), and as many for the ACPI tables. */
+const EXTRA_PAGES = 512;
+
+/**
+ * xl and its helpers as services of Domain 0: makes domains from configurations, keeps the store and the consoles, and
+ * does what `on_poweroff` and its like say when one stops. Everything happens at turn boundaries, in a fixed order.
+ */
+export class Toolstack {
+  readonly xenstored = new Xenstored();
+  /** The store as Domain 0 sees it. */
+  readonly store: LocalClient;
+  readonly #hypervisor: Hypervisor;
+  readonly #events: ToolstackEvents;
+  readonly #service: StoreService;
+  readonly #domains = new Map<number, Running>();
+
+  constructor(hypervisor: Hypervisor, events: ToolstackEvents) {
+    this.#hypervisor = hypervisor;
+    this.#events = events;
+    this.xenstored.onOperation = (operation) => events.storeOperation(operation);
+    this.#service = new StoreService(this.xenstored, hypervisor);
+    this.store = new LocalClient(this.xenstored);
+    writeDomain0(this.store);
+    hypervisor.onShutdown = (id) => this.#shutDown(id);
+  }
+
+  /**
+   * Makes a domain and starts it (`xl create`; with `paused`, `xl create -p`).
+   * @returns its id
+   * @throws ToolstackError, ImageError, OutOfFrames; nothing of the domain is left then
+   */
+  create(config: DomainConfig, images: DomainImages, paused = false): number {
+    return this.#create(config, images, paused, undefined);
+  }
+
+  /** Names and ids of the domains there are. */
+  list(): { id: number; name: string; config: DomainConfig }[] {
+    return [...this.#domains.values()].map(({ domain, config }) => ({ id: domain.id, name: config.name, config }));
+  }
+
+  /** @throws ToolstackError if there is none */
+  idOf(nameOrId: string): number {
+    for (const { domain, config } of this.#domains.values())
+      if (config.name === nameOrId || String(domain.id) === nameOrId) return domain.id;
+    throw new ToolstackError(`there is no domain ${JSON.stringify(nameOrId)}`);
+  }
+
+  /** Bytes typed at a domain's console. @returns how many were taken: 0 if the domain is gone */
+  consoleInput(id: number, bytes: Uint8Array): number {
+    return this.#domains.get(id)?.console.input(bytes) ?? 0;
+  }
+
+  /** Asks the guest to stop by its control/shutdown node (`xl shutdown`, `xl reboot`). */
+  requestShutdown(id: number, how: 'poweroff' | 'reboot'): void {
+    this.store.write(`${domainPath(id)}/control/shutdown`, how);
+  }
+
+  /** Ends a domain at once (`xl destroy`). */
+  destroy(id: number): void {
+    const running = this.#get(id);
+    this.#domains.delete(id);
+    this.#hypervisor.closeService(running.consolePort);
+    this.#service.disconnect(id);
+    this.#hypervisor.destroy(id);
+    this.xenstored.domainGone(id);
+    removeDomain(this.store, id, running.config.uuid);
+    this.#events.destroyed(id, running.config.name);
+  }
+
+  /** Sets a domain's memory target, MiB (`xl mem-set`); its balloon driver does the rest. */
+  setMemory(id: number, mib: number): void {
+    const { config } = this.#get(id);
+    if (!(Number.isInteger(mib) && mib >= 1 && mib <= config.maxMemoryMiB))
+      throw new ToolstackError(
+        `${config.name} can have 1 to ${config.maxMemoryMiB} MiB, not ${mib}; maxmem sets the limit`,
+      );
+    this.store.write(`${domainPath(id)}/memory/target`, String(mib * 1024));
+  }
+
+  /** The store's and the consoles' state, for digests. */
+  state() {
+    return {
+      store: this.xenstored.save(),
+      rings: this.#service.save(),
+      consoles: [...this.#domains].map(([id, { console }]) => ({ id, ...console.save() })),
+    };
+  }
+
+  #create(config: DomainConfig, images: DomainImages, paused: boolean, was: number | undefined): number {
+    if (config.type !== 'pvh')
+      throw new ToolstackError(
+        `${config.name}: type = "${config.type}" cannot be booted yet; use a PVH kernel and type = "pvh"`,
+      );
+    for (const other of this.#domains.values())
+      if (other.config.name === config.name || other.config.uuid === config.uuid)
+        throw new ToolstackError(
+          `a domain with the name or UUID of ${config.name} is there already (id ${other.domain.id})`,
+        );
+    const { name, uuid, maxVcpus, maxMemoryMiB, cpus, cpuWeight: weight } = config;
+    const domain = this.#hypervisor.createDomain({
+      name,
+      uuid,
+      maxVcpus,
+      maxPages: (maxMemoryMiB * 2 ** 20) / PAGE_SIZE + EXTRA_PAGES,
+      ...(cpus === undefined ? {} : { cpus }),
+      ...(weight === undefined ? {} : { weight }),
+    });
+    try {
+      this.#build(domain, config, images);
+    } catch (error) {
+      this.#service.disconnect(domain.id);
+      this.#hypervisor.destroy(domain.id);
+      removeDomain(this.store, domain.id, uuid);
+      throw error;
+    }
+    this.#events.created(domain.id, name, was);
+    if (!paused) this.#hypervisor.unpause(domain.id);
+    return domain.id;
+  }
+
+  /** libxl's order: skeleton of the tree, ports, memory, rest of the tree, introduction, console. */
+  #build(domain: ToolstackDomain, config: DomainConfig, images: DomainImages): void {
+    const { id } = domain;
+    writeSkeleton(this.store, id, config);
+    const storePort = this.#hypervisor.allocUnbound(id, 0);
+    const consolePort = this.#hypervisor.allocUnbound(id, 0);
+    const { cmdline, maxMemoryMiB: memoryMiB, maxVcpus, vcpus, acpi } = config;
+    const options = { memoryMiB, maxVcpus, vcpus, acpi, storePort, consolePort, serviceDomain: 0 };
+    const built = buildPvh(domain, { ...images, cmdline }, options);
+    this.#events.built(domain, config, images, built);
+    const ports = { storePort, consolePort, storeGfn: built.storeGfn, consoleGfn: built.consoleGfn };
+    writeBuilt(this.store, id, config, ports);
+    this.store.introduce(id, built.storeGfn, storePort);
+    writeConsole(this.store, id, ports);
+    const port = this.#hypervisor.bindService(id, consolePort, () => this.#domains.get(id)?.console.run());
+    const console = new ConsoleRing(
+      domain.memory,
+      built.consoleGfn,
+      () => this.#hypervisor.notify(port),
+      (bytes) => this.#events.consoleOutput(id, bytes),
+    );
+    this.#domains.set(id, { domain, config, images, console, consolePort: port });
+  }
+
+  /** A domain shut down by itself, or was made to. */
+  #shutDown(id: number): void {
+    const running = this.#domains.get(id);
+    const reason = running?.domain.shutdownReason;
+    if (running === undefined || reason === undefined) return;
+    const { config, images, console } = running;
+    // What the guest printed last may still be in the ring.
+    console.run();
+    this.xenstored.fireSpecial(RELEASE_DOMAIN);
+    const action = actionFor(config, reason);
+    this.#events.stopped(id, config.name, reason, action);
+    if (action === 'preserve') return;
+    this.destroy(id);
+    if (action === 'restart') this.#create(config, images, false, id);
+  }
+
+  #get(id: number): Running {
+    const running = this.#domains.get(id);
+    if (running === undefined) throw new ToolstackError(`there is no domain ${id}`);
+    return running;
+  }
+}
+
+/** A suspended domain is kept: nothing here resumes it. Soft reset needs a device model, which nobody has here. */
+function actionFor(config: DomainConfig, reason: ShutdownReason): ShutdownAction {
+  const actions: Readonly<Record<ShutdownReason, ShutdownAction>> = {
+    poweroff: config.onPoweroff,
+    reboot: config.onReboot,
+    crash: config.onCrash,
+    watchdog: config.onWatchdog,
+    suspend: 'preserve',
+    soft_reset: config.onReboot,
+  };
+  return actions[reason];
+}
