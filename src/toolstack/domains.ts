@@ -40,7 +40,7 @@ interface Running {
   readonly domain: ToolstackDomain;
   readonly config: DomainConfig;
   readonly images: DomainImages;
-  readonly console: ConsoleRing;
+  readonly terminal: ConsoleRing;
   readonly consolePort: number;
 }
 
@@ -93,7 +93,7 @@ export class Toolstack {
 
   /** Bytes typed at a domain's console. @returns how many were taken: 0 if the domain is gone */
   consoleInput(id: number, bytes: Uint8Array): number {
-    return this.#domains.get(id)?.console.input(bytes) ?? 0;
+    return this.#domains.get(id)?.terminal.input(bytes) ?? 0;
   }
 
   /** Asks the guest to stop by its control/shutdown node (`xl shutdown`, `xl reboot`). */
@@ -128,7 +128,7 @@ export class Toolstack {
     return {
       store: this.xenstored.save(),
       rings: this.#service.save(),
-      consoles: [...this.#domains].map(([id, { console }]) => ({ id, ...console.save() })),
+      consoles: [...this.#domains].map(([id, { terminal }]) => ({ id, ...terminal.save() })),
     };
   }
 
@@ -178,14 +178,14 @@ export class Toolstack {
     writeBuilt(this.store, id, config, ports);
     this.store.introduce(id, built.storeGfn, storePort);
     writeConsole(this.store, id, ports);
-    const port = this.#hypervisor.bindService(id, consolePort, () => this.#domains.get(id)?.console.run());
-    const console = new ConsoleRing(
+    const port = this.#hypervisor.bindService(id, consolePort, () => this.#domains.get(id)?.terminal.run());
+    const terminal = new ConsoleRing(
       domain.memory,
       built.consoleGfn,
       () => this.#hypervisor.notify(port),
       (bytes) => this.#events.consoleOutput(id, bytes),
     );
-    this.#domains.set(id, { domain, config, images, console, consolePort: port });
+    this.#domains.set(id, { domain, config, images, terminal, consolePort: port });
   }
 
   /** A domain shut down by itself, or was made to. */
@@ -193,9 +193,9 @@ export class Toolstack {
     const running = this.#domains.get(id);
     const reason = running?.domain.shutdownReason;
     if (running === undefined || reason === undefined) return;
-    const { config, images, console } = running;
+    const { config, images, terminal } = running;
     // What the guest printed last may still be in the ring.
-    console.run();
+    terminal.run();
     this.xenstored.fireSpecial(RELEASE_DOMAIN);
     const action = actionFor(config, reason);
     this.#events.stopped(id, config.name, reason, action);

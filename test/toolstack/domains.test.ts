@@ -10,9 +10,6 @@ import { sharedFile, testWithImages } from '../support/images.ts';
 import { pvhKernel } from './builder/make-elf.ts';
 import { FakeHypervisor } from './fake-hypervisor.ts';
 
-/** The hypervisor's own control interface is what the toolstack asks for: a compiler's test. */
-export const fits = (control: Control): Hypervisor => control;
-
 function setup(mib = 64) {
   const hypervisor = new FakeHypervisor(mib);
   const events: string[] = [];
@@ -41,6 +38,11 @@ function tree(toolstack: Toolstack, path: string, indent = ''): string[] {
       ...tree(toolstack, `${path}/${name}`, `${indent} `),
     ]);
 }
+
+test('the hypervisor’s own control interface is what the toolstack asks for', () => {
+  const fits: (control: Control) => Hypervisor = (control) => control;
+  expect(fits).toBeTypeOf('function');
+});
 
 describe('xl create', () => {
   testWithImages(
