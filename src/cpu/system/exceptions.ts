@@ -1,6 +1,7 @@
 import { Flow, type FlowResult, type ProcessorContext } from '../context.ts';
 import { FAULT, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
+import { SEG } from '../state.ts';
 import { isProtected } from './descriptors.ts';
 import type { InterruptEvent } from './events.ts';
 import { deliverLong } from './interrupt-long.ts';
@@ -83,4 +84,19 @@ export function deliverFault(cpu: ProcessorContext): FlowResult {
     cr2: FAULT.cr2,
     instructionLength: 0,
   });
+}
+
+/**
+ * Runs a transfer that may switch tasks. A fault after the switch belongs to the new task, whose RIP is already in the
+ * state: it is delivered here, because the run loop would take it for one of the old instruction.
+ */
+export function deliverInNewTask(cpu: ProcessorContext, transfer: () => void): FlowResult {
+  const task = cpu.s.selector(SEG.TR);
+  try {
+    transfer();
+    return Flow.BRANCH;
+  } catch (thrown) {
+    if (thrown !== FAULT || cpu.s.selector(SEG.TR) === task) throw thrown;
+    return deliverFault(cpu);
+  }
 }

@@ -28,6 +28,7 @@ import {
   SYSTEM,
   typeOf,
 } from './descriptors.ts';
+import { deliverInNewTask } from './exceptions.ts';
 import { immediate, readMemory } from './operands.ts';
 import { StackView } from './stack.ts';
 import { switchTask } from './task-switch.ts';
@@ -45,7 +46,9 @@ function farOperand(cpu: ProcessorContext, insn: Instruction): FarPointer {
   return { offset: readMemory(cpu, at, size), selector: Number(readMemory(cpu, at + BigInt(size), 2)) };
 }
 
-export const farJump: SystemInstruction = (cpu, insn) => {
+export const farJump: SystemInstruction = (cpu, insn) => deliverInNewTask(cpu, () => jump(cpu, insn));
+
+function jump(cpu: ProcessorContext, insn: Instruction): void {
   const { s } = cpu;
   const target = farOperand(cpu, insn);
   if (isParagraphMode(s)) {
@@ -64,10 +67,11 @@ export const farJump: SystemInstruction = (cpu, insn) => {
     else toTask(cpu, d, 'jump');
   }
   cpu.modeChanged();
-  return Flow.BRANCH;
-};
+}
 
-export const farCall: SystemInstruction = (cpu, insn) => {
+export const farCall: SystemInstruction = (cpu, insn) => deliverInNewTask(cpu, () => call(cpu, insn));
+
+function call(cpu: ProcessorContext, insn: Instruction): void {
   const { s } = cpu;
   const size = insn.operandSize / 8;
   const target = farOperand(cpu, insn);
@@ -93,8 +97,7 @@ export const farCall: SystemInstruction = (cpu, insn) => {
     else toTask(cpu, d, 'call');
   }
   cpu.modeChanged();
-  return Flow.BRANCH;
-};
+}
 
 function pushReturn(cpu: ProcessorContext, stack: StackView, size: number): void {
   stack.push(BigInt(cpu.s.selector(SEG.CS)), size);

@@ -25,6 +25,7 @@ import {
   SYSTEM,
   typeOf,
 } from './descriptors.ts';
+import { deliverInNewTask } from './exceptions.ts';
 import { afterFlags } from './operands.ts';
 import { StackView } from './stack.ts';
 import { switchTask } from './task-switch.ts';
@@ -41,6 +42,7 @@ export const iret: SystemInstruction = (cpu, insn) => {
   if (!isProtected(s)) returnReal(cpu, size);
   else if (isVm86(s)) returnWithinVm86(cpu, size);
   else if (s.longMode) returnLong(cpu, size);
+  else if (before & FLAG.NT) return deliverInNewTask(cpu, () => returnFromTask(cpu));
   else returnProtected(cpu, size);
   cpu.modeChanged();
   return afterFlags(cpu, before, true) as FlowResult;
@@ -95,10 +97,6 @@ function returnWithinVm86(cpu: ProcessorContext, size: number): void {
 
 function returnProtected(cpu: ProcessorContext, size: number): void {
   const { s } = cpu;
-  if (s.eflags & FLAG.NT) {
-    returnFromTask(cpu);
-    return;
-  }
   const stack = StackView.current(cpu);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);

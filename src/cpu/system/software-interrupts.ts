@@ -1,22 +1,23 @@
-import { Flow, type ProcessorContext, type SystemInstruction } from '../context.ts';
+import { Flow, type FlowResult, type ProcessorContext, type SystemInstruction } from '../context.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { CR4, FLAG, SEG } from '../state.ts';
 import { suppressSingleStep } from './debug.ts';
 import { commitParagraph, ioplOf, isVm86, linear } from './descriptors.ts';
-import { deliver, deliverOnce } from './exceptions.ts';
+import { deliver, deliverInNewTask, deliverOnce } from './exceptions.ts';
 import { StackView } from './stack.ts';
 
 function lengthOf(cpu: ProcessorContext): number {
   return Number(BigInt.asIntN(32, cpu.nextRip() - cpu.s.rip));
 }
 
-function interrupt(cpu: ProcessorContext, vector: number): number {
+function interrupt(cpu: ProcessorContext, vector: number): FlowResult {
   // What its delivery raises is a fault of this instruction: software interrupts are benign (Intel SDM 3A table 6-4).
   const before = cpu.s.get32(L.EFLAGS_REST);
-  deliverOnce(cpu, { vector, error: -1, kind: 'software-int', cr2: 0n, instructionLength: lengthOf(cpu) });
+  const event = { vector, error: -1, kind: 'software-int' as const, cr2: 0n, instructionLength: lengthOf(cpu) };
+  const flow = deliverInNewTask(cpu, () => deliverOnce(cpu, event));
   suppressSingleStep(cpu.s, before);
-  return Flow.BRANCH;
+  return flow;
 }
 
 export const intN: SystemInstruction = (cpu, insn) => {
@@ -29,11 +30,11 @@ export const intN: SystemInstruction = (cpu, insn) => {
     }
     if (ioplOf(s) < 3) raise(VECTOR.GP, 0);
   }
-  return interrupt(cpu, vector) as 1;
+  return interrupt(cpu, vector);
 };
 
-export const int3: SystemInstruction = (cpu) => interrupt(cpu, VECTOR.BP) as 1;
-export const into: SystemInstruction = (cpu) => (cpu.s.eflags & FLAG.OF ? (interrupt(cpu, VECTOR.OF) as 1) : Flow.NEXT);
+export const int3: SystemInstruction = (cpu) => interrupt(cpu, VECTOR.BP);
+export const into: SystemInstruction = (cpu) => (cpu.s.eflags & FLAG.OF ? interrupt(cpu, VECTOR.OF) : Flow.NEXT);
 
 /** INT1 (ICEBP): a trap-class #DB without the gate privilege check. */
 export const int1: SystemInstruction = (cpu) => {

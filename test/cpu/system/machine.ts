@@ -374,14 +374,3 @@ export const SEL = {
   LONG3: 0x5b,
   LDT: 0x60,
 } as const;
-
-/** Catches the fault `fn` must raise. */
-export function faultOf(fn: () => unknown): Thrown {
-  try {
-    fn();
-  } catch (thrown) {
-    if (thrown !== FAULT) throw thrown;
-    return { vector: FAULT.vector, error: FAULT.error, cr2: FAULT.cr2 };
-  }
-  throw new Error('no fault');
-}
