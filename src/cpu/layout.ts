@@ -149,6 +149,12 @@ export const X87_FCS = 0x4b8;
 export const X87_FDS = 0x4ba;
 export const MXCSR = 0x4bc;
 
+/**
+ * What keeps vector instructions from executing now, derived from CR0, CR4 and XCR0: an exception vector each (#UD, #NM)
+ * or 0, in the bytes VECTOR_GATE + Gate (see semantics/vector-operation.ts).
+ */
+export const VECTOR_GATE = 0x4c0;
+
 /** Vector registers: `YMM + 32 * n`, XMM the low 16 bytes. */
 export const YMM = 0x500;
 

@@ -138,7 +138,11 @@ export class Lowering {
     }
     f.a = registers[0] ?? 0;
     f.b = registers[1] ?? 0;
-    if (registers.length > 2) f.imm = registers[2]!;
+    if (registers.length > 2) {
+      // VEX instructions with three registers and an immediate have no memory operand, so `disp` is free.
+      f.disp = insn.imm;
+      f.imm = registers[2]!;
+    }
     if (registers.length > 3) f.disp = registers[3]!;
     if (insn.hasMem) {
       if (prepared) f.base = L.SLOT_EA;

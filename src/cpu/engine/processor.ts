@@ -7,7 +7,7 @@ import type { ProcessorExits } from '../exits.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import type { Mmu } from '../mmu.ts';
-import { ATTR, type CpuState, FLAG, SEG } from '../state.ts';
+import { ATTR, CR0, CR4, type CpuState, FLAG, SEG } from '../state.ts';
 import { codeMode } from './code-mode.ts';
 import * as R from './records.ts';
 
@@ -107,6 +107,7 @@ export class Processor implements ProcessorContext {
     s.set64(L.STACK_MASK, is64 ? ALL : (s.attributes(SEG.SS) & ATTR.DB) !== 0 ? MASK_32 : MASK_16);
     s.set64(L.CODE_BASE, is64 ? 0n : s.base(SEG.CS));
     const view = this.mem.dataView();
+    s.set32(L.VECTOR_GATE, vectorGate(s));
     s.set32(L.TLB_CURRENT, this.tlb.dataView(view));
     s.set32(L.ITLB_CURRENT, this.tlb.fetchView(view === View.USER ? View.USER : View.SUPERVISOR));
   }
@@ -118,6 +119,24 @@ export class Processor implements ProcessorContext {
   flushPage(linear: bigint): void {
     this.tlb.flushPage(Number(linear & MASK_32), Number((linear >> 32n) & MASK_32));
   }
+}
+
+const XCR0_SSE_AVX = 6n;
+
+/**
+ * Intel SDM Vol. 2, tables 2-21 and following: #UD for the lack of support by the operating system comes before #NM.
+ *
+ *      23..16       15..8       7..0
+ *     ┌───────────┬───────────┬───────────┐
+ *     │ MMX       │ AVX       │ SSE       │   exception vector, 0: may execute
+ *     └───────────┴───────────┴───────────┘
+ */
+function vectorGate(s: CpuState): number {
+  const switched = (s.cr0 & CR0.TS) !== 0 ? VECTOR.NM : 0;
+  const emulated = (s.cr0 & CR0.EM) !== 0 ? VECTOR.UD : 0;
+  const sse = emulated || ((s.cr4 & CR4.OSFXSR) === 0 ? VECTOR.UD : switched);
+  const avxEnabled = (s.cr4 & CR4.OSXSAVE) !== 0 && (s.get64(L.XCR0) & XCR0_SSE_AVX) === XCR0_SSE_AVX;
+  return sse | ((avxEnabled ? switched : VECTOR.UD) << 8) | ((emulated || switched) << 16);
 }
 
 export function canonical(linear: bigint): boolean {

@@ -14,6 +14,7 @@ import * as L from '../layout.ts';
 import { emitTlbLookup } from '../semantics/memory.ts';
 import { defineMulDivHelpers } from '../semantics/muldiv.ts';
 import type { Runtime } from '../semantics/tier.ts';
+import { defineVectorHelpers } from '../semantics/vector-operation.ts';
 
 /** The functions of the engine that generated code calls. */
 export const IMPORTS = {
@@ -82,6 +83,7 @@ export function defineRuntime(b: ModuleBuilder, imports: Imports): Runtime {
     helpers,
   };
   defineMulDivHelpers(b, helpers);
+  defineVectorHelpers(b, runtime);
   helpers.set('bulk_MOVS', defineBulk(b, true) as unknown as FuncRef);
   helpers.set('bulk_STOS', defineBulk(b, false) as unknown as FuncRef);
   return runtime;

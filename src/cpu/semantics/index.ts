@@ -8,6 +8,12 @@ import type { Semantics } from './operation.ts';
 import { shifts } from './shifts.ts';
 import { stack } from './stack.ts';
 import { strings } from './strings.ts';
+import { vectorArithmetic } from './vector-arithmetic.ts';
+import { vectorMoves } from './vector-moves.ts';
+import { vectorPairs } from './vector-pairs.ts';
+import { vectorShifts } from './vector-shifts.ts';
+import { vectorShuffles } from './vector-shuffles.ts';
+import { vectorTests } from './vector-tests.ts';
 
 export const semantics: Record<string, Semantics | undefined> = {
   ...arithmetic,
@@ -18,4 +24,10 @@ export const semantics: Record<string, Semantics | undefined> = {
   ...stack,
   ...strings,
   ...control,
+  ...vectorMoves,
+  ...vectorArithmetic,
+  ...vectorPairs,
+  ...vectorShifts,
+  ...vectorShuffles,
+  ...vectorTests,
 };
