@@ -67,9 +67,11 @@ function specFrom(
     if (form === undefined) return undefined;
     forms.push({ kind: form, size: form === 'i' && size === 64 && !hasWideImmediate(row) ? 32 : size });
   }
-  const size = isTransfer(row) || forms.length === 0 || mnemonic === 'ENTER' ? operandSize : forms[0]!.size;
+  // No register or memory operand tells the size: it is the instruction's own (PUSH imm pushes 8 bytes in 64-bit mode).
+  const sizeless = isTransfer(row) || forms.length === 0 || mnemonic === 'ENTER' || (mnemonic === 'PUSH' && forms[0]!.kind === 'i');
+  const size = sizeless ? operandSize : forms[0]!.size;
   let key = `${mnemonic}/${forms.map((x) => x.kind + x.size).join(',')}`;
-  if (isTransfer(row) || forms.length === 0 || mnemonic === 'ENTER') key += `:${size}`;
+  if (sizeless) key += `:${size}`;
   const stackMode = STACK.has(mnemonic) ? shape.stackMode : 's64';
   const addressing = ADDRESSED.has(mnemonic) ? shape.addressing : 'a64';
   if (STACK.has(mnemonic)) key += `@${stackMode}`;
