@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { f64, i32, i64, ModuleBuilder, v128, zeroOf } from '../../src/wasm/index.ts';
 import { type Fn, instantiate } from './harness.ts';
@@ -274,6 +275,16 @@ describe('size', () => {
     expect(bytes.length).toBeGreaterThan(1_000_000);
     expect(WebAssembly.validate(bytes)).toBe(true);
   });
+});
+
+test('the example at the top of index.ts runs', async () => {
+  const source = await readFile(new URL('../../src/wasm/index.ts', import.meta.url), 'utf8');
+  const lines = source.split('\n').filter((line) => line.startsWith(' *     '));
+  const code = lines.map((line) => line.slice(7)).join('\n');
+  const call = /^exports\.(.*); \/\/ (\d+)$/m.exec(code);
+  const body = code.replace(/^import .*$/m, '').replace(call?.[0] ?? '', `return exports.${call?.[1]};`);
+  const run = new Function('i32', 'ModuleBuilder', body);
+  expect(run(i32, ModuleBuilder)).toBe(Number(call?.[2]));
 });
 
 test('zeroOf', () => {
