@@ -1,10 +1,9 @@
 /**
- * A session: one machine with its hypervisor, toolstack and domains, put together the same way for a recording and
- * for its replay. What is built is decided by `SessionConfig` and the images alone; all else comes through the door.
+ * A session: machine, hypervisor and toolstack put together from one plain configuration, the same way for a recording
+ * and for its replay.
  */
 import type { Ticks } from './base/ticks.ts';
 import { WasmEngine } from './cpu/engine/wasm-engine.ts';
-import { RIP } from './cpu/layout.ts';
 import { Control } from './hypervisor/control.ts';
 import { Xen } from './hypervisor/hypervisor.ts';
 import type { EventLog } from './log/append.ts';
@@ -12,123 +11,151 @@ import { Clock } from './machine/clock.ts';
 import { type MachineConfig, machineConfig } from './machine/config.ts';
 import type { InputSource } from './machine/door.ts';
 import { Machine, type RunStop } from './machine/machine.ts';
+import { PAGE_SIZE } from './memory/frames.ts';
 import { attachToolstack } from './toolstack/attach.ts';
+import type { Image } from './toolstack/builder/image.ts';
 import type { DomainImages, Toolstack } from './toolstack/domains.ts';
-import type { DomainConfig } from './toolstack/xl/domain-config.ts';
+import { DOMAIN_TYPES, type DomainConfig, SHUTDOWN_ACTIONS } from './toolstack/xl/domain-config.ts';
 
-/** A domain to create at the start, its images by SHA-256 (hexadecimal). */
+/** Everything that decides a session beside its inputs. Plain JSON: `config` in a recording's header. */
+export interface SessionConfig {
+  readonly machine: MachineConfig;
+  readonly domains: readonly SessionDomain[];
+}
+
+/** A domain to be created at the start, in order. Images are named by their SHA-256. */
 export interface SessionDomain {
   readonly config: DomainConfig;
   readonly kernel: string;
   readonly ramdisk?: string;
 }
 
-/** All that decides a session beside its inputs. Plain JSON: the `config` of a recording's header. */
-export interface SessionConfig {
-  readonly machine: MachineConfig;
-  readonly domains: readonly SessionDomain[];
-}
-
 export interface SessionParts {
   readonly config: SessionConfig;
-  /** Contents by SHA-256. */
-  readonly images: ReadonlyMap<string, Uint8Array>;
-  readonly createLog: (now: () => Ticks) => EventLog;
-  /** Makes it a replay. */
+  /** By SHA-256. */
+  readonly images: ReadonlyMap<string, Image>;
+  createLog(now: () => Ticks): EventLog;
+  /** For a replay. */
   readonly inputs?: InputSource;
-  /** Instructions in a block at the most: for tests, nothing may depend on it. */
-  readonly maxBlock?: number;
 }
 
-/** Machine memory that domains need beside their RAM: special pages, grant tables, shared info; MiB. */
-const OVERHEAD_MIB = 8;
+/** Xen's own frames, and those of each domain beside its memory: shared info, grant tables, ACPI tables. */
+const XEN_MIB = 4;
+const DOMAIN_EXTRA_MIB = 4;
 
-/** A complete configuration for these domains; `machine` overrides what is derived from them. */
+/** A configuration of the machine that the domains fit into. @throws RangeError if they fit into none */
 export function sessionConfig(domains: readonly SessionDomain[], machine: Partial<MachineConfig> = {}): SessionConfig {
-  const memory_mib = domains.reduce((sum, { config }) => sum + config.maxMemoryMiB + OVERHEAD_MIB, OVERHEAD_MIB);
-  return { machine: machineConfig({ memory_mib, ...machine }), domains };
+  const memory_mib = domains.reduce((sum, { config }) => sum + config.maxMemoryMiB + DOMAIN_EXTRA_MIB, XEN_MIB);
+  const pcpus = Math.min(8, Math.max(1, ...domains.map(({ config }) => config.maxVcpus)));
+  return { machine: machineConfig({ memory_mib, pcpus, ...machine }), domains };
+}
+
+/**
+ * What a recording's header says, checked: it may come from anywhere.
+ * @throws RangeError that names what is wrong
+ */
+export function checkSessionConfig(value: unknown): SessionConfig {
+  const { machine, domains } = (value ?? {}) as Partial<SessionConfig>;
+  if (typeof machine !== 'object' || !Array.isArray(domains) || domains.length === 0 || domains.length > 64) {
+    throw new RangeError('the recording holds no configuration of a machine with domains');
+  }
+  for (const domain of domains) checkDomain(domain);
+  return { machine: machineConfig(machine ?? {}), domains };
+}
+
+function checkDomain(domain: SessionDomain): void {
+  const { config, kernel, ramdisk } = domain ?? {};
+  const wrong = (what: string) => new RangeError(`the recording's configuration of a domain has a wrong ${what}`);
+  if (typeof kernel !== 'string' || (ramdisk !== undefined && typeof ramdisk !== 'string')) throw wrong('image');
+  if (typeof config !== 'object' || config === null) throw wrong('shape');
+  for (const text of ['name', 'uuid', 'cmdline'] as const) if (typeof config[text] !== 'string') throw wrong(text);
+  for (const number of ['memoryMiB', 'maxMemoryMiB', 'vcpus', 'maxVcpus'] as const) {
+    if (!(Number.isInteger(config[number]) && config[number] >= 1 && config[number] <= 1 << 20)) throw wrong(number);
+  }
+  if (config.maxVcpus > 128 || config.vcpus > config.maxVcpus) throw wrong('number of vcpus');
+  if (!DOMAIN_TYPES.includes(config.type)) throw wrong('type');
+  for (const action of ['onPoweroff', 'onReboot', 'onCrash', 'onWatchdog'] as const) {
+    if (!SHUTDOWN_ACTIONS.includes(config[action])) throw wrong(action);
+  }
+  if (!Array.isArray(config.disks) || !Array.isArray(config.vifs) || !Array.isArray(config.cpuid)) throw wrong('shape');
 }
 
 export class Session {
   readonly config: SessionConfig;
-  readonly log: EventLog;
-  readonly engine: WasmEngine;
   readonly machine: Machine;
+  readonly engine: WasmEngine;
   readonly xen: Xen;
   readonly toolstack: Toolstack;
+  readonly log: EventLog;
+  readonly domains: readonly string[];
   readonly #ids = new Map<string, number>();
-  readonly #listeners: ((domain: string, bytes: Uint8Array) => void)[] = [];
-  #names = new Map<number, string>();
+  readonly #consoles: ((domain: string, bytes: Uint8Array) => void)[] = [];
 
-  /** Builds everything and creates the domains. @throws ToolstackError, ImageError, OutOfFrames, RangeError */
+  /**
+   * Builds everything and creates the domains, at tick 0; nothing has run yet.
+   * @throws Error for people: an image that cannot be booted, too little memory
+   */
   constructor(parts: SessionParts) {
-    const { config, images } = parts;
+    const { config, images, inputs } = parts;
+    const { machine: machineOptions, domains } = config;
     this.config = config;
+    this.domains = domains.map((domain) => domain.config.name);
     const clock = new Clock();
     this.log = parts.createLog(() => clock.now());
     this.engine = new WasmEngine({
-      frames: config.machine.memory_mib * 256,
-      vcpus: config.domains.reduce((sum, d) => sum + d.config.maxVcpus, 0),
-      ...(parts.maxBlock === undefined ? {} : { maxBlock: parts.maxBlock }),
+      frames: machineOptions.memory_mib * (2 ** 20 / PAGE_SIZE),
+      vcpus: domains.reduce((sum, domain) => sum + domain.config.maxVcpus, 0),
     });
-    this.machine = new Machine(config.machine, this.engine, this.log, clock);
+    this.machine = new Machine(machineOptions, this.engine, this.log, clock);
+    if (inputs) this.machine.door.replayFrom(inputs);
     this.xen = new Xen(this.machine);
     this.toolstack = attachToolstack(this.machine, new Control(this.xen), {
-      created: (id, name) => this.#created(id, name),
-      consoleOutput: (id, bytes) => this.#output(id, bytes),
+      consoleOutput: (id, bytes) => this.#printed(id, bytes),
+      created: (id, name) => this.#ids.set(name, id),
+      stopped: (id, name, _reason, action) => {
+        if (action !== 'preserve' && this.#ids.get(name) === id) this.#ids.delete(name);
+      },
     });
-    if (parts.inputs !== undefined) this.machine.door.replayFrom(parts.inputs);
-    for (const domain of config.domains) this.toolstack.create(domain.config, imagesOf(domain, images));
-  }
-
-  /** Names of the configured domains, in order. */
-  get domains(): readonly string[] {
-    return this.config.domains.map((d) => d.config.name);
-  }
-
-  /** The id that a domain has now (another after a reboot), or undefined if it is gone. */
-  domainId(name: string): number | undefined {
-    const id = this.#ids.get(name);
-    return id !== undefined && this.toolstack.list().some((d) => d.id === id) ? id : undefined;
-  }
-
-  /** `listener` hears synchronously what consoles print. It must not touch the machine. */
-  onConsole(listener: (domain: string, bytes: Uint8Array) => void): void {
-    this.#listeners.push(listener);
-  }
-
-  /** As Machine.run: to tick `until` at the latest. */
-  run(until: Ticks): RunStop {
-    return this.machine.run(until);
+    for (const domain of domains) this.toolstack.create(domain.config, imagesOf(domain, images));
   }
 
   now(): Ticks {
     return this.machine.now();
   }
 
-  /** RIP of the vcpu that runs or ran last, for reports. */
-  guestPlace(): { rip: bigint } | undefined {
-    return this.engine.current === undefined ? undefined : { rip: this.engine.state.get64(RIP) };
+  run(until: Ticks): RunStop {
+    return this.machine.run(until);
   }
 
-  #created(id: number, name: string): void {
-    this.#ids.set(name, id);
-    this.#names.set(id, name);
+  /** The id a domain has now, or undefined if it is gone. */
+  domainId(name: string): number | undefined {
+    return this.#ids.get(name);
   }
 
-  #output(id: number, bytes: Uint8Array): void {
-    const name = this.#names.get(id);
-    if (name !== undefined) for (const listener of this.#listeners) listener(name, bytes);
+  /** Called synchronously with what consoles print. Must not change the machine, except by its door. */
+  onConsole(listener: (domain: string, bytes: Uint8Array) => void): void {
+    this.#consoles.push(listener);
+  }
+
+  /** Where the running guest is. */
+  guestPlace(): { domain: number; vcpu: number; rip: bigint } | undefined {
+    const { domain, vcpu } = this.log.where;
+    if (!this.engine.current || !this.xen.find(domain)?.vcpus[vcpu]) return undefined;
+    return { domain, vcpu, rip: this.engine.state.rip };
+  }
+
+  #printed(id: number, bytes: Uint8Array): void {
+    const domain = this.xen.find(id);
+    if (domain) for (const listener of this.#consoles) listener(domain.name, bytes);
   }
 }
 
-function imagesOf(domain: SessionDomain, images: ReadonlyMap<string, Uint8Array>): DomainImages {
-  const { config, kernel, ramdisk } = domain;
-  const image = (sha256: string, path: string | undefined) => {
-    const bytes = images.get(sha256);
-    if (bytes === undefined) throw new Error(`no image with SHA-256 ${sha256} was given for ${config.name}`);
-    return { name: path ?? sha256, bytes };
+function imagesOf(domain: SessionDomain, images: ReadonlyMap<string, Image>): DomainImages {
+  const find = (sha256: string): Image => {
+    const image = images.get(sha256);
+    if (!image) throw new RangeError(`the image with SHA-256 ${sha256} is missing`);
+    return image;
   };
-  const parts = { kernel: image(kernel, config.kernel) };
-  return ramdisk === undefined ? parts : { ...parts, ramdisk: image(ramdisk, config.ramdisk) };
+  const kernel = find(domain.kernel);
+  return domain.ramdisk === undefined ? { kernel } : { kernel, ramdisk: find(domain.ramdisk) };
 }

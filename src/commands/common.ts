@@ -6,6 +6,8 @@ import { E } from '../hypervisor/abi/errno.ts';
 import { HYPERCALL } from '../hypervisor/abi/xen.ts';
 import type { PrintNames } from '../log/print.ts';
 
+export const VERSION = '0.1.0';
+
 /** Exit statuses that scripts rely on. */
 export const STATUS = {
   OK: 0,
@@ -16,6 +18,8 @@ export const STATUS = {
   MAX_TICKS: 4,
   EXPECT_NOT_MET: 5,
   DIVERGED: 6,
+  /** Ended by a signal, as shells have it. */
+  INTERRUPTED: 130,
 } as const;
 
 /** Options' numbers: 1000000, 1_000_000, 1e6. */

@@ -7,6 +7,12 @@ import { reason, sha256Of } from './files.ts';
 /** Larger files are refused: no guest's kernel or ramdisk is. */
 const MAX_IMAGE_BYTES = 1 << 30;
 
+/** An image's content, with its name for messages. */
+export interface LoadedImage {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
 /** Reads a file that a configuration names. @throws Error whose message is for people */
 export function readImage(path: string, what: string): Uint8Array {
   try {
@@ -22,14 +28,14 @@ export function readImage(path: string, what: string): Uint8Array {
 /** Collects the images of a session to be recorded: the table for the header, and contents by SHA-256. */
 export class ImageTable {
   readonly entries: ImageEntry[] = [];
-  readonly contents = new Map<string, Uint8Array>();
+  readonly contents = new Map<string, LoadedImage>();
 
   /** @returns the image's SHA-256, by which a machine's configuration names it. */
   add(path: string, what: string): string {
     const bytes = readImage(path, what);
     const sha256 = sha256Of(bytes);
     if (!this.contents.has(sha256)) {
-      this.contents.set(sha256, bytes);
+      this.contents.set(sha256, { name: basename(path), bytes });
       this.entries.push({ name: basename(path), path: resolve(path), size: bytes.length, sha256 });
     }
     return sha256;
@@ -39,7 +45,7 @@ export class ImageTable {
   embedded(): Map<number, Uint8Array> {
     const small = new Map<number, Uint8Array>();
     for (const [i, { sha256, size }] of this.entries.entries()) {
-      if (size <= MAX_EMBEDDED_IMAGE_BYTES) small.set(i, this.contents.get(sha256)!);
+      if (size <= MAX_EMBEDDED_IMAGE_BYTES) small.set(i, this.contents.get(sha256)!.bytes);
     }
     return small;
   }
@@ -49,10 +55,11 @@ export class ImageTable {
  * The images of a recording by SHA-256: from the recording itself, from where they were, or from beside the recording.
  * @throws RecordingError if one is missing or has another content now.
  */
-export function loadImages(recording: Recording, file: string): Map<string, Uint8Array> {
-  const images = new Map<string, Uint8Array>();
+export function loadImages(recording: Recording, file: string): Map<string, LoadedImage> {
+  const images = new Map<string, LoadedImage>();
   for (const [i, entry] of (recording.header?.images ?? []).entries()) {
-    images.set(entry.sha256, recording.image(i) ? checked(recording.image(i)!, entry) : find(entry, file));
+    const content = recording.image(i);
+    images.set(entry.sha256, { name: entry.name, bytes: content ? checked(content, entry) : find(entry, file) });
   }
   return images;
 }

@@ -61,3 +61,8 @@ export function hostSeconds(): number {
 export function hostDate(): string {
   return new Date().toISOString();
 }
+
+/** Now, milliseconds since 1970. */
+export function hostUnixMs(): number {
+  return Date.now();
+}

@@ -1,0 +1,213 @@
+/** `rexen record`: boots domains and keeps everything. */
+import { readFileSync } from 'node:fs';
+import { type Command, InvalidArgumentError } from 'commander';
+import { FileSink, reason, sha256 } from '../host/files.ts';
+import { ImageTable } from '../host/images.ts';
+import { hostDate, hostUnixMs, Output, Progress } from '../host/output.ts';
+import { parseScript, ScriptRunner } from '../host/script.ts';
+import { type RecordOutcome, type RecordResult, recordSession } from '../host/recorder.ts';
+import { TerminalKeyboard } from '../host/terminal.ts';
+import { EventLog } from '../log/append.ts';
+import { grouped } from '../log/print.ts';
+import { RecordingWriter } from '../log/recording.ts';
+import type { MachineConfig } from '../machine/config.ts';
+import { Session, type SessionConfig, type SessionDomain, sessionConfig } from '../session.ts';
+import { parseDomainConfig, warningText } from '../toolstack/xl/config.ts';
+import { bytesText, STATUS, VERSION, wholeNumber } from './common.ts';
+
+interface RecordOptions {
+  output?: string;
+  script?: string;
+  maxTicks?: number;
+  wallclock?: number;
+  pcpus?: number;
+  sliceTicks?: number;
+  json?: boolean;
+}
+
+/** Scripted sessions begin here, so that recording a script twice gives the same session. */
+const SCRIPT_WALLCLOCK_MS = Date.UTC(2026, 0, 1);
+
+const STATUS_OF: Readonly<Record<RecordOutcome, number>> = {
+  finished: STATUS.OK,
+  ended: STATUS.OK,
+  crashed: STATUS.CRASHED,
+  'max-ticks': STATUS.MAX_TICKS,
+  'expect-not-met': STATUS.EXPECT_NOT_MET,
+  interrupted: STATUS.INTERRUPTED,
+};
+
+export function addRecord(program: Command): void {
+  program
+    .command('record')
+    .argument('<config...>', "domains' configurations in xl's syntax, a domain a file")
+    .summary('boot domains and record everything they do')
+    .description(
+      "Boots the domains and records everything. The first domain's console is the terminal, Ctrl-] ends; with --script, the script drives it.",
+    )
+    .option('-o, --output <file>', 'where to; default recordings/NAME-DATE.rxn')
+    .option('--script <file>', 'lines: expect "TEXT", send "TEXT", wait TICKS, domain NAME, end')
+    .option('--max-ticks <n>', 'end there at the latest', wholeNumber)
+    .option(
+      '--wallclock <time>',
+      'time of day at boot, ISO 8601, or "now"; scripts begin at 2026-01-01T00:00:00Z',
+      time,
+    )
+    .option('--pcpus <n>', 'processors of the machine; default as many as the largest domain has vcpus', wholeNumber)
+    .option('--slice-ticks <n>', "a processor's turn, in ticks", wholeNumber)
+    .option('--json', 'the result as one JSON object, and no console')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 powered off or script ended, 3 a domain crashed, 4 --max-ticks, 5 an expect was not met.\n\nExample:\n  rexen record -o hello.rxn test/guests/hello.cfg',
+    )
+    .action(async (configs: string[], options: RecordOptions) => {
+      process.exitCode = await record(configs, options);
+    });
+}
+
+function time(text: string): number {
+  const ms = text === 'now' ? hostUnixMs() : Date.parse(text);
+  if (!Number.isFinite(ms) || ms < 0) throw new InvalidArgumentError('It must be a time like 2026-01-01T12:00:00Z.');
+  return ms;
+}
+
+/** Reads configurations and images. Warnings go to `warn`. @throws Error for people */
+export function loadDomains(
+  paths: readonly string[],
+  images: ImageTable,
+  warn: (text: string) => void,
+): SessionDomain[] {
+  return paths.map((path) => {
+    const { config, warnings } = parseDomainConfig(readText(path, 'configuration'), path);
+    for (const warning of warnings) warn(warningText(warning));
+    const kernel = images.add(config.kernel!, 'kernel');
+    const ramdisk = config.ramdisk === undefined ? {} : { ramdisk: images.add(config.ramdisk, 'ramdisk') };
+    return { config, kernel, ...ramdisk };
+  });
+}
+
+function readText(path: string, what: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Error(`cannot read ${what} ${path}: ${reason(error)}`);
+  }
+}
+
+/** A session being recorded to a file. */
+export interface Recorded {
+  readonly session: Session;
+  readonly writer: RecordingWriter;
+  readonly path: string;
+  close(): void;
+}
+
+/** Builds a session whose log goes to a new recording. The file is made before anything runs. */
+export function startRecording(config: SessionConfig, images: ImageTable, output: string | undefined): Recorded {
+  const recorded = hostDate();
+  const title = config.domains.map(({ config: { name } }) => name).join(', ');
+  const path = output ?? `recordings/${fileName(title)}-${recorded.replace(/[:.]/g, '').slice(0, 17)}.rxn`;
+  let sink: FileSink | undefined;
+  let writer: RecordingWriter | undefined;
+  const session = new Session({
+    config,
+    images: images.contents,
+    createLog: (now) => {
+      const log = new EventLog(now, { createHash: sha256 });
+      sink = new FileSink(path);
+      writer = new RecordingWriter(
+        sink,
+        { rexen: VERSION, recorded, title, config, images: images.entries },
+        images.embedded(),
+      );
+      log.addSink(writer);
+      return log;
+    },
+  });
+  return { session, writer: writer!, path, close: () => sink!.close() };
+}
+
+function fileName(title: string): string {
+  return title.replace(/[^\w.-]+/g, '-').slice(0, 60) || 'session';
+}
+
+async function record(paths: readonly string[], options: RecordOptions): Promise<number> {
+  const script =
+    options.script === undefined ? undefined : parseScript(readText(options.script, 'script'), options.script);
+  const images = new ImageTable();
+  const warn = (text: string) => process.stderr.write(`rexen: ${text}\n`);
+  const machine: Partial<MachineConfig> = {
+    ...(options.pcpus === undefined ? {} : { pcpus: options.pcpus }),
+    ...(options.sliceTicks === undefined ? {} : { slice_ticks: options.sliceTicks }),
+  };
+  const config = sessionConfig(loadDomains(paths, images, warn), machine);
+  const runner =
+    script &&
+    new ScriptRunner(
+      script,
+      config.domains.map(({ config: { name } }) => name),
+    );
+  const { session, writer, path, close } = startRecording(config, images, options.output);
+  const ms = options.wallclock ?? (script ? SCRIPT_WALLCLOCK_MS : hostUnixMs());
+  session.machine.door.submit({
+    kind: 'wallclock',
+    seconds: Math.floor(ms / 1000),
+    nanoseconds: Math.floor(ms % 1000) * 1_000_000,
+  });
+  if (!options.json) session.onConsole(consolePrinter(session.domains, script !== undefined));
+  const keyboard = script ? undefined : new TerminalKeyboard();
+  if (keyboard && process.stdin.isTTY) process.stderr.write('(Ctrl-] ends the session)\r\n');
+  const interrupt = { aborted: false };
+  const onSignal = () => {
+    interrupt.aborted = true;
+  };
+  process.once('SIGINT', onSignal);
+  const progress = new Progress();
+  try {
+    const result = await recordSession(session, {
+      writer,
+      script: runner,
+      keyboard,
+      maxTicks: options.maxTicks,
+      signal: interrupt,
+      progress: (ticks, events) => {
+        if (options.json) progress.update(() => `recording: ${grouped(ticks)} ticks, ${grouped(events)} events`);
+      },
+    });
+    progress.done();
+    await report(path, result, options.json === true);
+    return STATUS_OF[result.outcome];
+  } finally {
+    process.removeListener('SIGINT', onSignal);
+    keyboard?.close();
+    close();
+  }
+}
+
+/** Console output as it comes: the first domain's to a person, all domains' from a script. */
+function consolePrinter(domains: readonly string[], all: boolean): (domain: string, bytes: Uint8Array) => void {
+  let last = domains[0];
+  return (domain, bytes) => {
+    if (!all && domain !== domains[0]) return;
+    if (domain !== last) process.stdout.write(`\n[${domain}]\n`);
+    last = domain;
+    process.stdout.write(bytes);
+  };
+}
+
+async function report(path: string, result: RecordResult, json: boolean): Promise<void> {
+  if (json) {
+    const out = new Output();
+    const { message, seconds, ...figures } = result;
+    // Whether it can be verified is for a replay to say.
+    const rounded = Number(seconds.toFixed(3));
+    out.line(JSON.stringify({ file: path, ...figures, seconds: rounded, verified: false, message: message ?? null }));
+    await out.flush();
+    return;
+  }
+  const { ticks, events, bytes, seconds, message, digest } = result;
+  process.stderr.write(
+    `\nrecorded ${path}: ${grouped(ticks)} ticks, ${grouped(events)} events, ${bytesText(bytes)} in ${seconds.toFixed(2)} s\n` +
+      `digest ${digest}\n${message === undefined ? '' : `rexen: ${message}\n`}`,
+  );
+}

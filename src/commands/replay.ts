@@ -1,0 +1,100 @@
+/** `rexen replay`: runs a recording again and checks every effect. */
+import type { Command } from 'commander';
+import { sha256 } from '../host/files.ts';
+import { loadImages } from '../host/images.ts';
+import { hostSeconds, Output, Progress } from '../host/output.ts';
+import { endingText } from '../log/info.ts';
+import { grouped } from '../log/print.ts';
+import type { Recording } from '../log/recording.ts';
+import { checkSessionConfig, Session } from '../session.ts';
+import { divergenceText, divergenceToJson } from '../../replay/divergence.ts';
+import { type BuildMachine, type ReplayResult, ReplaySession } from '../../replay/session.ts';
+import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
+
+interface ReplayOptions {
+  until?: number;
+  console?: boolean;
+  json?: boolean;
+  sliceTicks?: number;
+}
+
+export function addReplay(program: Command): void {
+  program
+    .command('replay')
+    .argument('<file>', 'a recording')
+    .summary('run a recording again and check every effect')
+    .description(
+      'Runs a recording again, fed with its inputs alone, and checks every effect and state digest on the way.',
+    )
+    .option('--until <tick>', 'stop at this tick', wholeNumber)
+    .option('--console', "print what the guests' consoles print")
+    .option('--json', 'the result as one JSON object')
+    .option('--slice-ticks <n>', 'for debugging: replay with another slice length, which must diverge', wholeNumber)
+    .addHelpText(
+      'after',
+      '\nExit status: 0 verified, 6 diverged.\n\nExample:\n  rexen replay recordings/demo.rxn --console',
+    )
+    .action(async (file: string, options: ReplayOptions) => {
+      process.exitCode = await withRecording(file, (recording) => replay(recording, file, options));
+    });
+}
+
+/** How the machine of a recording is built again. @throws RecordingError for a missing image */
+export function sessionBuilder(recording: Recording, file: string, sliceTicks?: number): BuildMachine<Session> {
+  return ({ header, createLog, inputs }) => {
+    const config = checkSessionConfig(header.config);
+    const machine = sliceTicks === undefined ? config.machine : { ...config.machine, slice_ticks: sliceTicks };
+    return new Session({ config: { ...config, machine }, images: loadImages(recording, file), createLog, inputs });
+  };
+}
+
+async function replay(recording: Recording, file: string, options: ReplayOptions): Promise<number> {
+  const out = new Output();
+  const progress = new Progress();
+  const started = hostSeconds();
+  const session = new ReplaySession(recording, sessionBuilder(recording, file, options.sliceTicks), {
+    createHash: sha256,
+    until: options.until,
+  });
+  if (options.console && !options.json) session.machine?.onConsole((_, bytes) => process.stdout.write(bytes));
+  while (!session.step(20_000_000)) {
+    progress.update(() => `replaying: ${grouped(session.tick)} of ${grouped(recording.lastTick)} ticks`);
+  }
+  progress.done();
+  const seconds = hostSeconds() - started;
+  const result = session.result();
+  if (options.json) out.line(JSON.stringify(resultJson(file, recording, result, seconds)));
+  else for (const line of resultLines(recording, result, seconds)) out.line(line);
+  await out.flush();
+  return result.verified ? STATUS.OK : STATUS.DIVERGED;
+}
+
+function resultJson(file: string, recording: Recording, result: ReplayResult, seconds: number): object {
+  const { divergence, ...rest } = result;
+  return {
+    file,
+    ...rest,
+    digest: result.digest ?? null,
+    bytes: recording.bytes,
+    seconds: Number(seconds.toFixed(3)),
+    ending: recording.ending.kind,
+    divergence: divergence ? divergenceToJson(divergence) : null,
+  };
+}
+
+function resultLines(recording: Recording, result: ReplayResult, seconds: number): string[] {
+  if (result.divergence) return [divergenceText(result.divergence, XEN_NAMES)];
+  const speed = seconds > 0 ? `, ${(result.ticks / seconds / 1e6).toFixed(0)} million ticks/s` : '';
+  const lines = [
+    `verified: ${grouped(result.events)} events, ${grouped(result.ticks)} ticks in ${seconds.toFixed(2)} s${speed}`,
+  ];
+  if (result.digest) lines.push(`digest ${result.digest}`);
+  if (recording.ending.kind !== 'clean') {
+    lines.push(
+      `the recording ${endingText({ ending: recording.ending, events: recording.events, ticks: recording.lastTick })}`,
+    );
+  } else if (!result.whole) {
+    lines.push(`stopped at tick ${grouped(result.ticks)} of ${grouped(recording.lastTick)}, as asked`);
+  }
+  return lines;
+}

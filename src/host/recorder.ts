@@ -1,0 +1,233 @@
+/**
+ * Records a live session: runs its machine in chunks, feeds it from a script or a terminal, flushes the log, and ends
+ * the recording. How time is cut into chunks, how fast the host is and when it flushes never show in the session.
+ */
+import type { Ticks } from '../base/ticks.ts';
+import type { EventLog, LogSink, RecordBatch } from '../log/append.ts';
+import { KIND, SHUTDOWN_REASONS } from '../log/kinds.ts';
+import { RECORD_WORDS } from '../log/record.ts';
+import type { RecordingWriter } from '../log/recording.ts';
+import type { Input } from '../machine/door.ts';
+import { hostSeconds } from './output.ts';
+import type { ScriptRunner } from './script.ts';
+
+export type RunStop = 'limit' | 'blocked' | 'finished' | 'stopped';
+
+/** What the recorder needs of a session. */
+export interface LiveSession {
+  readonly machine: {
+    run(until: Ticks): RunStop;
+    now(): Ticks;
+    readonly door: { submit(input: Input): void };
+  };
+  readonly log: EventLog;
+  /** Names of the configured domains, in order. */
+  readonly domains: readonly string[];
+  /** The id that a domain has now (another after a reboot), or undefined if it is gone. */
+  domainId(name: string): number | undefined;
+  /** Calls synchronously with what a console prints. */
+  onConsole(listener: (domain: string, bytes: Uint8Array) => void): void;
+}
+
+/** Keys typed by a person. */
+export interface Keyboard {
+  /** Bytes typed since the last call. */
+  take(): Uint8Array | undefined;
+  /** The person asked to end (Ctrl-]), or there will be no more input. */
+  readonly ended: 'asked' | 'closed' | undefined;
+  /** Resolves when there is something new, or after `ms`. */
+  wait(ms: number): Promise<void>;
+}
+
+export interface RecorderOptions {
+  readonly writer: RecordingWriter;
+  readonly maxTicks?: number | undefined;
+  readonly script?: ScriptRunner | undefined;
+  readonly keyboard?: Keyboard | undefined;
+  /** Called now and then. */
+  readonly progress?: (ticks: number, events: number) => void;
+  /** A signal to end the session as soon as possible. */
+  readonly signal?: { readonly aborted: boolean };
+}
+
+/**
+ *   finished   all domains powered off (or nothing can happen any more)
+ *   ended      the script or the person ended it
+ */
+export type RecordOutcome = 'finished' | 'ended' | 'crashed' | 'max-ticks' | 'expect-not-met' | 'interrupted';
+
+export interface RecordResult {
+  readonly outcome: RecordOutcome;
+  /** Why, in words, if it is not what was hoped for. */
+  readonly message: string | undefined;
+  readonly ticks: number;
+  readonly events: number;
+  readonly bytes: number;
+  readonly inputBytes: number;
+  readonly digest: string;
+  readonly seconds: number;
+}
+
+/** Ticks between two looks at the host. */
+const CHUNK_TICKS = 2_000_000;
+const FLUSH_SECONDS = 1;
+/** After a script ran out without `end`: the session goes on until nothing was printed for so long. */
+const QUIET_TICKS = 100_000_000;
+
+/** Records until the session is over. @throws what the recording's sink threw, e.g. for a full disk */
+export async function recordSession(session: LiveSession, options: RecorderOptions): Promise<RecordResult> {
+  const recorder = new Recorder(session, options);
+  return recorder.run();
+}
+
+/** Sees crashes on the log. */
+class CrashWatch implements LogSink {
+  crashed: number | undefined;
+
+  batch({ words, count }: RecordBatch): void {
+    for (let i = 0; i < count; i++) {
+      const base = i * RECORD_WORDS;
+      if ((words[base] & 0xffff) !== KIND['domain-shutdown']) continue;
+      if (SHUTDOWN_REASONS[words[base + 4]] === 'crash') this.crashed ??= words[base] >>> 16;
+    }
+  }
+}
+
+class Recorder {
+  readonly #session: LiveSession;
+  readonly #options: RecorderOptions;
+  readonly #crashes = new CrashWatch();
+  readonly #started = hostSeconds();
+  #flushed = hostSeconds();
+  #lastOutput = 0;
+  /** Tick at which to look at the script again. */
+  #wake = Number.POSITIVE_INFINITY;
+  #scriptDone: 'end' | 'through' | undefined;
+
+  constructor(session: LiveSession, options: RecorderOptions) {
+    this.#session = session;
+    this.#options = options;
+    session.log.addSink(this.#crashes);
+    session.onConsole((domain, bytes) => {
+      this.#lastOutput = session.machine.now();
+      options.script?.onOutput(domain, bytes);
+      this.#script();
+    });
+  }
+
+  async run(): Promise<RecordResult> {
+    const { machine } = this.#session;
+    const { maxTicks = Number.MAX_SAFE_INTEGER, keyboard, progress, signal } = this.#options;
+    this.#script();
+    for (;;) {
+      const now = machine.now();
+      if (now >= maxTicks) return this.#stop('max-ticks', `reached --max-ticks ${maxTicks}`);
+      if (this.#scriptDone === 'end') return this.#stop('ended');
+      if (signal?.aborted) return this.#stop('interrupted', 'interrupted');
+      const stop = machine.run(Math.min(now + CHUNK_TICKS, this.#wake, maxTicks) as Ticks);
+      this.#host();
+      progress?.(machine.now(), this.#session.log.seq);
+      if (stop === 'finished') return this.#over('finished');
+      if (stop === 'stopped') return this.#over('ended');
+      if (machine.now() >= this.#wake) this.#script();
+      if (keyboard) {
+        const ended = await this.#keyboard(keyboard, stop === 'blocked');
+        if (ended) return this.#stop('ended', undefined);
+      } else if (stop === 'blocked') {
+        const ended = this.#blocked();
+        if (ended) return ended;
+      }
+      if (this.#scriptDone === 'through' && machine.now() > this.#lastOutput + QUIET_TICKS) return this.#stop('ended');
+    }
+  }
+
+  /** Does what the script wants now, as far as it can. Called in the middle of instructions too: only submits. */
+  #script(): void {
+    const { script } = this.#options;
+    if (!script || this.#scriptDone) return;
+    const { machine } = this.#session;
+    this.#wake = Number.POSITIVE_INFINITY;
+    for (;;) {
+      const step = script.next(machine.now());
+      if (step.do === 'expect') return;
+      if (step.do === 'wait') {
+        this.#wake = step.until;
+        return;
+      }
+      if (step.do === 'end') {
+        this.#scriptDone = step.explicit ? 'end' : 'through';
+        // Ask here, so that the place of the end does not depend on where a chunk ends.
+        if (step.explicit) machine.door.submit({ kind: 'stop', reason: 'script' });
+        return;
+      }
+      const domain = this.#session.domainId(step.domain);
+      if (domain !== undefined) machine.door.submit({ kind: 'console-input', domain, bytes: step.bytes });
+    }
+  }
+
+  /** Nothing can happen without an input, and none is queued. */
+  #blocked(): RecordResult | Promise<RecordResult> | undefined {
+    const { script } = this.#options;
+    if (script && !this.#scriptDone) {
+      if (script.unmet) return this.#stop('expect-not-met', script.unmet);
+      script.skipWait();
+      this.#script();
+      return undefined;
+    }
+    return this.#stop('finished', 'every vcpu waits and no timer is set');
+  }
+
+  async #keyboard(keyboard: Keyboard, blocked: boolean): Promise<boolean> {
+    await keyboard.wait(blocked && !keyboard.ended ? 1000 : 0);
+    const bytes = keyboard.take();
+    const domain = this.#session.domainId(this.#session.domains[0]);
+    if (bytes && domain !== undefined) this.#session.machine.door.submit({ kind: 'console-input', domain, bytes });
+    return keyboard.ended === 'asked' || (keyboard.ended === 'closed' && blocked && !bytes);
+  }
+
+  #host(): void {
+    const { log } = this.#session;
+    const now = hostSeconds();
+    if (now - this.#flushed >= FLUSH_SECONDS) {
+      log.flush();
+      this.#flushed = now;
+    }
+    if (log.failure) throw log.failure;
+  }
+
+  /** Ends the session from outside, on the log. */
+  #stop(outcome: RecordOutcome, message?: string): RecordResult {
+    const { machine } = this.#session;
+    if (this.#scriptDone !== 'end') machine.door.submit({ kind: 'stop', reason: outcome });
+    machine.run(machine.now());
+    return this.#over(outcome, message);
+  }
+
+  #over(outcome: RecordOutcome, message?: string): RecordResult {
+    const { log, machine } = this.#session;
+    const { script, writer } = this.#options;
+    const digest = log.digest() ?? '';
+    if (log.failure) throw log.failure;
+    const totals = { events: log.seq, lastTick: machine.now(), digest };
+    writer.finish(totals);
+    const figures = {
+      ticks: totals.lastTick,
+      events: totals.events,
+      bytes: writer.bytes,
+      inputBytes: writer.inputBytes,
+      digest,
+      seconds: hostSeconds() - this.#started,
+    };
+    if (this.#crashes.crashed !== undefined) {
+      return { outcome: 'crashed', message: `domain ${this.#crashes.crashed} crashed`, ...figures };
+    }
+    if (outcome === 'finished' && script?.unmet) {
+      return { outcome: 'expect-not-met', message: script.unmet, ...figures };
+    }
+    return {
+      outcome,
+      message: outcome === 'max-ticks' && script?.unmet ? `${message}; ${script.unmet}` : message,
+      ...figures,
+    };
+  }
+}
