@@ -60,10 +60,10 @@ export class Op<T extends ResultType = ResultType> extends Expr<T> {
   readonly b: Expr | undefined;
   readonly c: Expr | undefined;
   readonly offset: number;
-  readonly lane: number;
-  readonly lanes: readonly number[] | undefined;
+  /** A lane index, or the sixteen of a shuffle. */
+  readonly lane: number | readonly number[];
 
-  constructor(row: OpcodeRow, a?: Expr, b?: Expr, c?: Expr, offset = 0, lane = 0, lanes?: readonly number[]) {
+  constructor(row: OpcodeRow, a?: Expr, b?: Expr, c?: Expr, offset = 0, lane: number | readonly number[] = 0) {
     super(row.result as T);
     this.row = row;
     this.a = a;
@@ -71,7 +71,6 @@ export class Op<T extends ResultType = ResultType> extends Expr<T> {
     this.c = c;
     this.offset = offset;
     this.lane = lane;
-    this.lanes = lanes;
     if (hasEffect(row)) noteEffect(this);
   }
 
@@ -96,13 +95,13 @@ export class Op<T extends ResultType = ResultType> extends Expr<T> {
       case 'memlane':
         out.u8(size);
         out.u32(this.offset);
-        if (immediate === 'memlane') out.u8(this.lane);
+        if (immediate === 'memlane') out.u8(this.lane as number);
         return;
       case 'lane':
-        out.u8(this.lane);
+        out.u8(this.lane as number);
         return;
       case 'shuffle':
-        out.bytes(this.lanes as readonly number[]);
+        out.bytes(this.lane as readonly number[]);
         return;
       case 'zeros':
         out.u8(0);

@@ -65,36 +65,39 @@ function withLane(row: OpcodeRow, args: readonly unknown[]): Expr {
   const lanes = first as readonly number[];
   if (lanes.length !== 16) throw new EmitError(`${row.name}: wants 16 lanes`);
   for (const lane of lanes) checkLane(row, lane, 32);
-  return new Op(row, a, b, undefined, 0, 0, [...lanes]);
+  return new Op(row, a, b, undefined, 0, [...lanes]);
 }
 
 /**
  * The function behind one table row. The checks at run time are for callers whose types are not known statically.
- * The first three kinds are most of all code, and so have a function of their own.
+ * The first four kinds are most of all code, and so have a function of their own.
  */
 function constructorOf(row: OpcodeRow): (...args: never[]) => Expr {
   const { operands, immediate, name } = row;
   const [typeA, typeB] = operands;
-  if (immediate === '' && typeB !== undefined && operands.length === 2) {
-    return (a: Expr, b: Expr, ...extra: unknown[]) => {
+  if (immediate === '' && operands.length === 1) {
+    return (a: Expr) => {
+      if (a?.type !== typeA) expectType(name, a, typeA);
+      return fold(row, a, undefined) ?? new Op(row, a);
+    };
+  }
+  if (immediate === '' && operands.length === 2) {
+    return (a: Expr, b: Expr) => {
       if (a?.type !== typeA) expectType(name, a, typeA);
       if (b?.type !== typeB) expectType(name, b, typeB);
-      if (extra.length > 0) checkArity(row, 2 + extra.length);
       return fold(row, a, b) ?? new Op(row, a, b);
     };
   }
   if (immediate === 'mem' && typeB === undefined) {
-    return (address: Expr, offset = 0, ...extra: unknown[]) => {
+    return (address: Expr, offset = 0) => {
       if (address?.type !== typeA) expectType(name, address, typeA);
-      if (extra.length > 0) checkArity(row, 2 + extra.length);
       return new Op(row, address, undefined, undefined, checkOffset(row, offset));
     };
   }
   if (immediate === 'mem') {
-    return (address: Expr, value: Expr, offset = 0, ...extra: unknown[]) => {
+    return (address: Expr, value: Expr, offset = 0) => {
       if (address?.type !== typeA) expectType(name, address, typeA);
       if (value?.type !== typeB) expectType(name, value, typeB as ValType);
-      if (extra.length > 0) checkArity(row, 3 + extra.length);
       return new Op(row, address, value, undefined, checkOffset(row, offset));
     };
   }
@@ -104,8 +107,7 @@ function constructorOf(row: OpcodeRow): (...args: never[]) => Expr {
       expectType(name, args[index] as Expr, type);
     });
     const [a, b, c] = args.slice(0, operands.length) as Expr[];
-    if (immediate === '') return fold(row, a, b) ?? new Op(row, a, b, c);
-    if (immediate === 'zero' || immediate === 'zeros') return new Op(row, a, b, c);
+    if (immediate === '' || immediate === 'zero' || immediate === 'zeros') return new Op(row, a, b, c);
     return withLane(row, args);
   };
 }
