@@ -7,6 +7,7 @@ import { Decoder, type DecodeResult } from '../decoder.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import type { Mmu } from '../mmu.ts';
+import { attempted } from '../semantics/index.ts';
 import { type CpuState, SEG } from '../state.ts';
 import { calloutFor } from './callouts.ts';
 import type { CodeCache } from './code-cache.ts';
@@ -80,7 +81,7 @@ export class BlockBuilder {
     const lo = Number(linear & 0xffffffffn);
     const hi = Number(linear >> 32n);
     const entry = this.#mmu.fetchEntry(lo, hi);
-    if (!this.#cache.hasRoom(R.MAX_BLOCK_INSTRUCTIONS * 2 + 4)) this.clear();
+    if (!this.#cache.hasRoom(R.MAX_BLOCK_RECORDS)) this.clear();
     const mfn = s.get32(entry + ITLB_MFN) & 0x7fffffff;
     const table = this.#cache.table(mfn, mode);
     // Code that is not flat must come here for its limit checks every time.
@@ -142,11 +143,13 @@ export class BlockBuilder {
     if (result === 'ud') return this.#callout(raiseUd, offset, true);
     if (result === 'gp') return this.#callout(raiseGp, offset, true);
     const execute = calloutFor(insn);
+    const isGenerated = execute === undefined || attempted.has(insn.row.mnemonic);
+    const entry = isGenerated ? this.#lowering.handlerOf(insn, mode) : undefined;
     if (execute !== undefined) {
+      if (entry !== undefined) return this.#attempt(entry, execute, offset, mode, info);
       const ends = insn.row.blockEnd !== 'none' || insn.rep !== 0;
       return this.#callout(execute, offset, ends);
     }
-    const entry = this.#lowering.handlerOf(insn, mode);
     if (entry === undefined) return this.#callout(raiseUd, offset, true);
     this.#lowering.instruction(insn, entry, offset, mode, info);
     return !entry.spec.terminator;
@@ -169,6 +172,13 @@ export class BlockBuilder {
       this.#lowering.raw(0, offset, 0);
     }
     return !ends;
+  }
+
+  /** A handler that may give up, and behind it the call-out for that case: one instruction. */
+  #attempt(entry: HandlerEntry, execute: SystemInstruction, offset: number, mode: number, info: PageInfo): boolean {
+    this.#lowering.instruction(this.#insn, entry, offset, mode, info);
+    this.#lowering.instructions--;
+    return this.#callout(execute, offset, false);
   }
 
   // Instructions that cross into the next page
@@ -232,7 +242,7 @@ export class BlockBuilder {
   shortened(t: number, instructions: number): number {
     const s = this.#s;
     const cache = this.#cache;
-    if (!cache.hasRoom(R.MAX_BLOCK_INSTRUCTIONS * 2 + 4)) {
+    if (!cache.hasRoom(R.MAX_BLOCK_RECORDS)) {
       this.clear();
       return this.shortened(this.find(), instructions);
     }

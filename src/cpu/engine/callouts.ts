@@ -9,5 +9,10 @@ import { legacyInstructions } from './legacy.ts';
 /** The function for `insn`, or undefined if generated code executes it. */
 export function calloutFor(insn: Instruction): SystemInstruction | undefined {
   const { row } = insn;
-  return systemInstructionFor(row) ?? x87InstructionFor(row) ?? sseFloatInstructionFor(row) ?? legacyInstructions[row.mnemonic];
+  return (
+    systemInstructionFor(row) ??
+    x87InstructionFor(row) ??
+    sseFloatInstructionFor(row) ??
+    legacyInstructions[row.mnemonic]
+  );
 }

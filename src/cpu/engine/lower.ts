@@ -17,9 +17,9 @@ const isStringLike = new Set(['MOVS', 'STOS', 'LODS', 'SCAS', 'CMPS', 'XLAT']);
 
 /** Where records are put together before they go to the pool. One block at a time. */
 export class Lowering {
-  readonly words = new Int32Array((R.MAX_BLOCK_INSTRUCTIONS * 2 + 4) * 4);
-  readonly offsets = new Uint16Array(R.MAX_BLOCK_INSTRUCTIONS * 2 + 4);
-  readonly lengths = new Uint8Array(R.MAX_BLOCK_INSTRUCTIONS * 2 + 4);
+  readonly words = new Int32Array(R.MAX_BLOCK_RECORDS * 4);
+  readonly offsets = new Uint16Array(R.MAX_BLOCK_RECORDS);
+  readonly lengths = new Uint8Array(R.MAX_BLOCK_RECORDS);
   /** Records so far. */
   count = 0;
   /** Instructions so far. */

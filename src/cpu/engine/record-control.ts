@@ -6,6 +6,7 @@ import {
   type FunctionBuilder,
   i32,
   i64,
+  type Label,
   type Local,
   type ModuleBuilder,
 } from '../../wasm/index.ts';
@@ -49,6 +50,14 @@ export class RecordControl implements Control {
   suspend(): void {
     this.#f.do(this.#f.call(this.#imports.suspend, this.#pc));
     this.#go(i32.const(0));
+  }
+  /** The record behind this one is the call-out; success steps over it. */
+  attempt(fast: (giveUp: Label) => void): void {
+    const f = this.#f;
+    f.block((giveUp) => {
+      fast(giveUp);
+      f.set(this.#pc, i32.add(this.#pc, i32.const(R.RECORD_BYTES)));
+    });
   }
   nextRip(indirect: boolean): Expr<'i64'> {
     return i64.add(

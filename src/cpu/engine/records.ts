@@ -11,8 +11,8 @@
  *     disp   i32, sign-extended          imm   i32, sign-extended; its low byte is the third register operand
  *     disp:imm together are a 64-bit immediate (MOV r64, imm64)
  *
- * An instruction is one record, or an address record (op EA…) followed by its main record. Control transfers
- * take two records:
+ * An instruction is one record, or address records (op EA…) followed by its main record; a handler that may give up is
+ * followed by the call-out that then executes the instruction. Control transfers take two records:
  *
  *      0        2         4       5..6    7      8          12         16         20..31
  *     ┌────────┬─────────┬───────┬───────┬──────┬──────────┬──────────┬──────────┬────────┐
@@ -44,3 +44,5 @@ export const LINK_FALL = 2;
 
 /** Instructions in one block at the most; fits the byte `left`. */
 export const MAX_BLOCK_INSTRUCTIONS = 64;
+/** Records of one block at the most: two for the address, the handler's, a call-out's; and the block's end. */
+export const MAX_BLOCK_RECORDS = MAX_BLOCK_INSTRUCTIONS * 4 + 4;

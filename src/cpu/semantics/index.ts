@@ -6,6 +6,9 @@ import { moves } from './moves.ts';
 import { muldiv } from './muldiv.ts';
 import type { Semantics } from './operation.ts';
 import { shifts } from './shifts.ts';
+import { sseFloat } from './sse-float.ts';
+import { sseFloatCompare } from './sse-float-compare.ts';
+import { sseFloatConvert } from './sse-float-convert.ts';
 import { stack } from './stack.ts';
 import { strings } from './strings.ts';
 import { vectorArithmetic } from './vector-arithmetic.ts';
@@ -14,6 +17,11 @@ import { vectorPairs } from './vector-pairs.ts';
 import { vectorShifts } from './vector-shifts.ts';
 import { vectorShuffles } from './vector-shuffles.ts';
 import { vectorTests } from './vector-tests.ts';
+
+const attempts: Record<string, Semantics> = { ...sseFloat, ...sseFloatCompare, ...sseFloatConvert };
+
+/** Mnemonics whose generated form may hand the instruction to TypeScript (`Control.attempt`). */
+export const attempted: ReadonlySet<string> = new Set(Object.keys(attempts));
 
 export const semantics: Record<string, Semantics | undefined> = {
   ...arithmetic,
@@ -30,4 +38,5 @@ export const semantics: Record<string, Semantics | undefined> = {
   ...vectorShifts,
   ...vectorShuffles,
   ...vectorTests,
+  ...attempts,
 };

@@ -2,7 +2,7 @@
  * What an engine tier supplies to the semantics functions: where operands are, how a block is left, and functions to call.
  * The interpreter reads operands from records; a compiler would give constants.
  */
-import type { Expr, FuncRef } from '../../wasm/index.ts';
+import type { Expr, FuncRef, Label } from '../../wasm/index.ts';
 
 /** Where a semantics function's operands come from. All addresses are of linear memory. */
 export interface Fields {
@@ -35,6 +35,11 @@ export interface Control {
   suspend(): void;
   /** RIP of the next instruction; `indirect` for instructions that have register or memory operands. */
   nextRip(indirect: boolean): Expr<'i64'>;
+  /**
+   * Emits `fast`, a form of the instruction that may find itself unable: a branch to `giveUp` with nothing changed hands the
+   * instruction to TypeScript. The end of `fast` is the end of the instruction.
+   */
+  attempt(fast: (giveUp: Label) => void): void;
   /** RIP of the relative target, not cut. */
   targetRip(): Expr<'i64'>;
 }

@@ -4,7 +4,17 @@ import { Flow } from '../context.ts';
 import type { Instruction } from '../decode/instruction.ts';
 import type { FloatFormat } from '../softfloat/index.ts';
 import { F32, F64 } from '../softfloat/index.ts';
-import { begin, readMemory, readSource, readVector, requireVectors, settle, unit, writeDestination, writeVector } from './operands.ts';
+import {
+  begin,
+  readMemory,
+  readSource,
+  readVector,
+  requireVectors,
+  settle,
+  unit,
+  writeDestination,
+  writeVector,
+} from './operands.ts';
 
 /** Format of PS, SS (32 bits) or PD, SD (64 bits). */
 export function formatOf(kind: string): FloatFormat {
@@ -124,7 +134,10 @@ export function convertInstruction(mnemonic: string): SystemInstruction | undefi
     return packed(32, format.width, (lanes, source) => unit.fromIntegers(32, format, lanes, source));
   }
   const format = formatOf(from);
-  if (to === 'DQ') return packed(format.width, 32, (lanes, source) => unit.toIntegers(format, 32, lanes, source, truncate));
+  if (to === 'DQ')
+    return packed(format.width, 32, (lanes, source) => unit.toIntegers(format, 32, lanes, source, truncate));
   if (from[0] === 'S') return scalar(format, formatOf(to));
-  return packed(format.width, formatOf(to).width, (lanes, source) => unit.convertFloat(format, formatOf(to), lanes, source));
+  return packed(format.width, formatOf(to).width, (lanes, source) =>
+    unit.convertFloat(format, formatOf(to), lanes, source),
+  );
 }

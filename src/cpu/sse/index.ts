@@ -19,7 +19,13 @@ import { fmaInstruction } from './fma.ts';
 const byMnemonic = new Map<string, SystemInstruction | undefined>();
 
 function find(name: string): SystemInstruction | undefined {
-  return arithmeticInstruction(name) ?? compareInstruction(name) ?? convertMmxInstruction(name) ?? convertInstruction(name) ?? fmaInstruction(name);
+  return (
+    arithmeticInstruction(name) ??
+    compareInstruction(name) ??
+    convertMmxInstruction(name) ??
+    convertInstruction(name) ??
+    fmaInstruction(name)
+  );
 }
 
 /** What executes a row of the instruction table, or undefined when it is not floating point of vectors. */

@@ -1,0 +1,156 @@
+/**
+ * Floating point on vectors in generated code: the common case only. Every instruction also has an exact form in TypeScript
+ * (src/cpu/sse), to which it is handed over, unchanged, when the fast form cannot prove that value and MXCSR come out alike:
+ *
+ *   - MXCSR rounds to nearest, flushes nothing, masks everything, and PE is set already (it is sticky, and the first inexact
+ *     result of a program sets it). Operations that are always exact do not ask for this.
+ *   - no operand is a NaN or denormal, so that neither IE nor DE arises from it;
+ *   - the result is finite, and if it could be inexact, larger than the smallest normal number: neither OE, ZE nor UE. (The
+ *     smallest normal number itself may be the result of rounding a tiny one, which counts as underflow.)
+ *
+ * Values are v128 throughout, scalars in lane 0: host SIMD rounds as IEEE 754 says, and no NaN gets near the guest.
+ */
+import { type Expr, f32x4, f64x2, i32, i32x4, i64x2, type Label, type Local, v128 } from '../../wasm/index.ts';
+import * as L from '../layout.ts';
+import type { Semantics } from './operation.ts';
+import { type V128, Vectors } from './vector-operation.ts';
+
+export type Width = 32 | 64;
+
+/** RC, FTZ, DAZ, all masks, and PE. */
+const MXCSR_RELEVANT = 0xffe0;
+const MXCSR_USUAL = 0x1fa0;
+
+/** Lane-wise operations of a width: both have the same names. */
+export const lanesOf = (width: Width): typeof f32x4 | typeof f64x2 => (width === 32 ? f32x4 : f64x2);
+
+const splat64 = (bits: bigint): V128 => v128.const(bits, bits);
+const splat = (width: Width, bits: bigint): V128 => splat64(width === 64 ? bits : (bits << 32n) | bits);
+const smallestNormal = (width: Width): V128 => splat(width, width === 32 ? 0x00800000n : 0x0010000000000000n);
+const infinity = (width: Width): V128 => splat(width, width === 32 ? 0x7f800000n : 0x7ff0000000000000n);
+const zeros = (): V128 => v128.const(0n, 0n);
+
+/** 1 when MXCSR is as generated code needs it for inexact results. */
+export const usualMxcsr = (): Expr<'i32'> =>
+  i32.eq(i32.and(i32.load(i32.const(0), L.MXCSR), i32.const(MXCSR_RELEVANT)), i32.const(MXCSR_USUAL));
+
+/** One instruction in the making: its operands, lanes, and the way out to TypeScript. */
+export interface Attempt {
+  readonly v: Vectors;
+  readonly width: Width;
+  readonly scalar: boolean;
+  readonly giveUp: Label;
+}
+
+/** Operand `i`: lane 0 with zeros above, or the whole vector. */
+export function read(a: Attempt, i: number): Local<'v128'> {
+  return a.v.f.let(a.scalar ? a.v.readLow(i, a.width) : a.v.read(i));
+}
+
+/** Lane masks: neither NaN nor denormal. */
+export function clean(width: Width, x: Local<'v128'>): V128 {
+  const F = lanesOf(width);
+  return v128.or(F.ge(F.abs(x), smallestNormal(width)), F.eq(x, zeros()));
+}
+
+/** Lane masks: neither NaN nor infinite. */
+const finite = (width: Width, x: V128): V128 => lanesOf(width).lt(lanesOf(width).abs(x), infinity(width));
+
+/** Lane masks: a rounded result that neither overflowed nor may have underflowed. */
+export function safe(f: Vectors['f'], width: Width, x: V128): V128 {
+  const F = lanesOf(width);
+  const magnitude = f.let(F.abs(x));
+  return v128.and(F.gt(magnitude, smallestNormal(width)), F.lt(magnitude, infinity(width)));
+}
+
+/** Gives up unless all lanes that count are set in the masks `good`. */
+export function requireLanes(a: Attempt, good: V128): void {
+  const bits = a.width === 32 ? i32x4.bitmask(good) : i64x2.bitmask(good);
+  const all = a.scalar ? 1 : a.width === 32 ? 15 : 3;
+  const low = a.scalar ? i32.and(bits, i32.const(1)) : bits;
+  a.v.f.brIf(a.giveUp, i32.ne(low, i32.const(all)));
+}
+
+/** Writes operand 0: lane 0 only, or the whole register. */
+export function write(a: Attempt, value: V128): void {
+  const { v } = a;
+  if (!a.scalar) v.write(0, value);
+  else if (a.width === 64) v.f.do(v128.store64_lane(v.base(0), value, 0, L.YMM));
+  else v.f.do(v128.store32_lane(v.base(0), value, 0, L.YMM));
+}
+
+/** A semantics function that tries `body` first. */
+export const attempt =
+  (width: Width, scalar: boolean, body: (a: Attempt) => void): Semantics =>
+  (o) => {
+    const v = new Vectors(o, false);
+    o.control.attempt((giveUp) => body({ v, width, scalar, giveUp }));
+  };
+
+/** The four forms of an instruction: PS, PD, SS, SD. */
+export function forms(name: string, body: (a: Attempt) => void): Record<string, Semantics> {
+  return {
+    [`${name}PS`]: attempt(32, false, body),
+    [`${name}PD`]: attempt(64, false, body),
+    [`${name}SS`]: attempt(32, true, body),
+    [`${name}SD`]: attempt(64, true, body),
+  };
+}
+
+/** Sums: a tiny one is exact, so only overflow and NaN are to be kept out. */
+const sum =
+  (op: 'add' | 'sub') =>
+  (a: Attempt): void => {
+    const { width } = a;
+    a.v.f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+    const [x, y] = [read(a, 0), read(a, 1)];
+    const r = a.v.f.let(lanesOf(width)[op](x, y));
+    requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), finite(width, r)));
+    write(a, r);
+  };
+
+/** Products and quotients: a zero is exact when it comes from a zero. */
+const product =
+  (op: 'mul' | 'div') =>
+  (a: Attempt): void => {
+    const { width } = a;
+    const { f } = a.v;
+    const F = lanesOf(width);
+    f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+    const [x, y] = [read(a, 0), read(a, 1)];
+    const r = f.let(F[op](x, y));
+    const fromZero = op === 'mul' ? v128.or(F.eq(x, zeros()), F.eq(y, zeros())) : F.eq(x, zeros());
+    const exactZero = v128.and(F.eq(r, zeros()), fromZero);
+    const good = v128.or(safe(f, width, r), exactZero);
+    requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), good));
+    write(a, r);
+  };
+
+const squareRoot = (a: Attempt): void => {
+  const { width } = a;
+  a.v.f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+  const x = read(a, 1);
+  const r = a.v.f.let(lanesOf(width).sqrt(x));
+  requireLanes(a, v128.and(clean(width, x), finite(width, r)));
+  write(a, r);
+};
+
+/** MIN and MAX give the second operand when the two are equal, as zeros of both signs are; so does pmin(second, first). */
+const extreme =
+  (op: 'pmin' | 'pmax') =>
+  (a: Attempt): void => {
+    const { width } = a;
+    const [x, y] = [read(a, 0), read(a, 1)];
+    requireLanes(a, v128.and(clean(width, x), clean(width, y)));
+    write(a, lanesOf(width)[op](y, x));
+  };
+
+export const sseFloat: Record<string, Semantics> = {
+  ...forms('ADD', sum('add')),
+  ...forms('SUB', sum('sub')),
+  ...forms('MUL', product('mul')),
+  ...forms('DIV', product('div')),
+  ...forms('SQRT', squareRoot),
+  ...forms('MIN', extreme('pmin')),
+  ...forms('MAX', extreme('pmax')),
+};
