@@ -2,8 +2,23 @@ import * as L from './layout.ts';
 
 /** EFLAGS bits, Intel SDM 1 figure 3-8. */
 export const FLAG = {
-  CF: 1 << 0, PF: 1 << 2, AF: 1 << 4, ZF: 1 << 6, SF: 1 << 7, TF: 1 << 8, IF: 1 << 9, DF: 1 << 10, OF: 1 << 11,
-  IOPL: 3 << 12, NT: 1 << 14, RF: 1 << 16, VM: 1 << 17, AC: 1 << 18, VIF: 1 << 19, VIP: 1 << 20, ID: 1 << 21,
+  CF: 1 << 0,
+  PF: 1 << 2,
+  AF: 1 << 4,
+  ZF: 1 << 6,
+  SF: 1 << 7,
+  TF: 1 << 8,
+  IF: 1 << 9,
+  DF: 1 << 10,
+  OF: 1 << 11,
+  IOPL: 3 << 12,
+  NT: 1 << 14,
+  RF: 1 << 16,
+  VM: 1 << 17,
+  AC: 1 << 18,
+  VIF: 1 << 19,
+  VIP: 1 << 20,
+  ID: 1 << 21,
 } as const;
 export const STATUS_FLAGS = FLAG.CF | FLAG.PF | FLAG.AF | FLAG.ZF | FLAG.SF | FLAG.OF;
 /** Bits of EFLAGS that EFLAGS_REST holds (bit 1 is always set there). */
@@ -11,18 +26,70 @@ export const REST_FLAGS = 0x3f7702;
 
 export const SEG = { ES: 0, CS: 1, SS: 2, DS: 3, FS: 4, GS: 5, LDTR: 6, TR: 7 } as const;
 export const REG = {
-  RAX: 0, RCX: 1, RDX: 2, RBX: 3, RSP: 4, RBP: 5, RSI: 6, RDI: 7, R8: 8, R9: 9, R10: 10, R11: 11, R12: 12, R13: 13, R14: 14, R15: 15,
+  RAX: 0,
+  RCX: 1,
+  RDX: 2,
+  RBX: 3,
+  RSP: 4,
+  RBP: 5,
+  RSI: 6,
+  RDI: 7,
+  R8: 8,
+  R9: 9,
+  R10: 10,
+  R11: 11,
+  R12: 12,
+  R13: 13,
+  R14: 14,
+  R15: 15,
 } as const;
 
-export const CR0 = { PE: 1, MP: 2, EM: 4, TS: 8, ET: 16, NE: 32, WP: 1 << 16, AM: 1 << 18, NW: 1 << 29, CD: 1 << 30, PG: 1 << 31 } as const;
+export const CR0 = {
+  PE: 1,
+  MP: 2,
+  EM: 4,
+  TS: 8,
+  ET: 16,
+  NE: 32,
+  WP: 1 << 16,
+  AM: 1 << 18,
+  NW: 1 << 29,
+  CD: 1 << 30,
+  PG: 1 << 31,
+} as const;
 export const CR4 = {
-  VME: 1, PVI: 2, TSD: 4, DE: 8, PSE: 16, PAE: 32, MCE: 64, PGE: 128, PCE: 256, OSFXSR: 512, OSXMMEXCPT: 1024, UMIP: 2048,
-  FSGSBASE: 1 << 16, PCIDE: 1 << 17, OSXSAVE: 1 << 18, SMEP: 1 << 20, SMAP: 1 << 21,
+  VME: 1,
+  PVI: 2,
+  TSD: 4,
+  DE: 8,
+  PSE: 16,
+  PAE: 32,
+  MCE: 64,
+  PGE: 128,
+  PCE: 256,
+  OSFXSR: 512,
+  OSXMMEXCPT: 1024,
+  UMIP: 2048,
+  FSGSBASE: 1 << 16,
+  PCIDE: 1 << 17,
+  OSXSAVE: 1 << 18,
+  SMEP: 1 << 20,
+  SMAP: 1 << 21,
 } as const;
 export const EFER = { SCE: 1, LME: 1 << 8, LMA: 1 << 10, NXE: 1 << 11 } as const;
 
 /** Segment attribute word: descriptor bits 40..55 moved to bit 0 (limit bits 16..19 cleared); NULL marks an unusable register. */
-export const ATTR = { TYPE: 0xf, S: 0x10, DPL_SHIFT: 5, P: 0x80, AVL: 0x1000, L: 0x2000, DB: 0x4000, G: 0x8000, NULL: 0x10000 } as const;
+export const ATTR = {
+  TYPE: 0xf,
+  S: 0x10,
+  DPL_SHIFT: 5,
+  P: 0x80,
+  AVL: 0x1000,
+  L: 0x2000,
+  DB: 0x4000,
+  G: 0x8000,
+  NULL: 0x10000,
+} as const;
 
 /**
  * Typed access to the current vcpu's state in linear memory, by the offsets of layout.ts. u64 fields are `bigint`.

@@ -53,6 +53,15 @@ export const ITLB_MFN = 12;
 export const TlbFlag = { VALID: 1, WRITABLE: 2, GLOBAL: 4 } as const;
 const ITLB_GLOBAL = 0x80000000;
 
+/** Fills a data view at `base` such that no address hits. */
+export function writeMissingView(buffer: ArrayBufferLike, base: number): void {
+  const u32 = new Uint32Array(buffer);
+  for (let e = 0, i = base >> 2; e < TLB_ENTRIES; e++, i += TLB_ENTRY_BYTES >> 2) {
+    u32[i] = (e ^ 1) << 12;
+    u32[i + 2] = (e ^ 1) << 12;
+  }
+}
+
 /** The TLBs of one vcpu at `base` of linear memory. Addresses come as two unsigned halves. */
 export class TlbSet {
   readonly base: number;

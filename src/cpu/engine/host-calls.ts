@@ -4,10 +4,11 @@ import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import type { Mmu } from '../mmu.ts';
 import { type CpuState, FLAG, SEG } from '../state.ts';
+import { dataBreakpoint, hasDataBreakpoints, pendDebug } from '../system/debug.ts';
 import type { BlockBuilder } from './blocks.ts';
 import type { CodeCache } from './code-cache.ts';
 import { FLAT_CODE } from './code-mode.ts';
-import type { Processor } from './processor.ts';
+import { checksAlignment, type Processor } from './processor.ts';
 import * as R from './records.ts';
 import { Miss } from './runtime.ts';
 
@@ -80,9 +81,18 @@ export class HostCalls {
     const lo = s.u32[L.ARG_LINEAR >> 2]!;
     const hi = s.u32[(L.ARG_LINEAR >> 2) + 1]!;
     const view = this.#mmu.dataView();
+    this.#watch(lo, hi, bytes, kind !== Miss.READ);
     return kind === Miss.READ
       ? this.#mmu.locateRead(lo, hi, bytes, view)
       : this.#mmu.locateWrite(lo, hi, bytes, view, kind === Miss.MODIFY);
+  }
+
+  /** Alignment checks and data breakpoints: while they are on, every access comes here. */
+  #watch(lo: number, hi: number, bytes: number, write: boolean): void {
+    const s = this.#s;
+    const alignment = Math.min(bytes, 8) - 1;
+    if ((lo & alignment) !== 0 && bytes <= 10 && checksAlignment(s)) raise(VECTOR.AC, 0);
+    if (hasDataBreakpoints(s)) pendDebug(s, dataBreakpoint(s, (BigInt(hi) << 32n) | BigInt(lo), bytes, write));
   }
 
   /** #SS for an address reached through SS: a stack instruction, or a memory operand with that segment. */

@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from '../../memory/frames.ts';
-import { TLB_SET_BYTES } from '../../memory/tlb.ts';
+import { TLB_SET_BYTES, TLB_VIEW_BYTES } from '../../memory/tlb.ts';
 import * as L from '../layout.ts';
 import { type CodeCacheArea, TABLE_BYTES } from './code-cache.ts';
 import { buildInterpreter, type InterpreterModule } from './interpreter.ts';
@@ -8,6 +8,8 @@ import { buildInterpreter, type InterpreterModule } from './interpreter.ts';
 export interface LinearMap {
   /** A block table that stays all zero. */
   readonly emptyTable: number;
+  /** A data TLB in which nothing ever hits. */
+  readonly missingTlb: number;
   readonly code: CodeCacheArea;
   /** Machine frame 0. */
   readonly frames: number;
@@ -20,7 +22,8 @@ const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 /** @throws RangeError if it does not fit the 4 GiB that WebAssembly addresses. */
 export function linearMap(frames: number, vcpus: number, codeBytes: number): LinearMap {
   const emptyTable = roundUp(L.TLB_AREA + vcpus * TLB_SET_BYTES, 64);
-  const pool = emptyTable + TABLE_BYTES;
+  const missingTlb = emptyTable + TABLE_BYTES;
+  const pool = missingTlb + TLB_VIEW_BYTES;
   const tables = pool + codeBytes;
   const tableCount = Math.floor(codeBytes / TABLE_BYTES);
   const base = roundUp(tables + tableCount * TABLE_BYTES, 65536);
@@ -30,7 +33,7 @@ export function linearMap(frames: number, vcpus: number, codeBytes: number): Lin
       `machine memory of ${(frames * PAGE_SIZE) / 2 ** 20} MiB is more than the 4 GiB address space allows`,
     );
   }
-  return { emptyTable, code: { pool, poolBytes: codeBytes, tables, tableCount }, frames: base, pages };
+  return { emptyTable, missingTlb, code: { pool, poolBytes: codeBytes, tables, tableCount }, frames: base, pages };
 }
 
 /** Compiled once for each memory size: machines of one process share it. */

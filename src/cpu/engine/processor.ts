@@ -8,6 +8,7 @@ import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import type { Mmu } from '../mmu.ts';
 import { ATTR, CR0, CR4, type CpuState, FLAG, SEG } from '../state.ts';
+import { hasDataBreakpoints } from '../system/debug.ts';
 import { codeMode } from './code-mode.ts';
 import * as R from './records.ts';
 
@@ -24,6 +25,8 @@ export class Processor implements ProcessorContext {
   readonly mem: Mmu;
   exits!: ProcessorExits;
   tlb!: TlbSet;
+  /** A data TLB in which nothing hits: for as long as every access must be looked at. */
+  missingTlb = 0;
   /** RIP behind the instruction in execution, set by the call-out before it calls. */
   next = 0n;
 
@@ -108,7 +111,7 @@ export class Processor implements ProcessorContext {
     s.set64(L.CODE_BASE, is64 ? 0n : s.base(SEG.CS));
     const view = this.mem.dataView();
     s.set32(L.VECTOR_GATE, vectorGate(s));
-    s.set32(L.TLB_CURRENT, this.tlb.dataView(view));
+    s.set32(L.TLB_CURRENT, watchesAccesses(s) ? this.missingTlb : this.tlb.dataView(view));
     s.set32(L.ITLB_CURRENT, this.tlb.fetchView(view === View.USER ? View.USER : View.SUPERVISOR));
   }
 
@@ -137,6 +140,16 @@ function vectorGate(s: CpuState): number {
   const sse = emulated || ((s.cr4 & CR4.OSFXSR) === 0 ? VECTOR.UD : switched);
   const avxEnabled = (s.cr4 & CR4.OSXSAVE) !== 0 && (s.get64(L.XCR0) & XCR0_SSE_AVX) === XCR0_SSE_AVX;
   return sse | ((avxEnabled ? switched : VECTOR.UD) << 8) | ((emulated || switched) << 16);
+}
+
+/** True if data accesses must be checked one by one: alignment (CR0.AM, RFLAGS.AC, CPL 3) or data breakpoints. */
+function watchesAccesses(s: CpuState): boolean {
+  return checksAlignment(s) || hasDataBreakpoints(s);
+}
+
+/** Alignment checking is on (Intel SDM 3A 6.15, #AC). */
+export function checksAlignment(s: CpuState): boolean {
+  return (s.cr0 & CR0.AM) !== 0 && (s.get32(L.EFLAGS_REST) & FLAG.AC) !== 0 && s.cpl === 3;
 }
 
 export function canonical(linear: bigint): boolean {

@@ -2,7 +2,7 @@
 import type { Ticks } from '../../base/ticks.ts';
 import { MachineMemory, PAGE_SIZE } from '../../memory/frames.ts';
 import type { P2m } from '../../memory/p2m.ts';
-import { TLB_SET_BYTES, TlbSet } from '../../memory/tlb.ts';
+import { TLB_SET_BYTES, TlbSet, writeMissingView } from '../../memory/tlb.ts';
 import type { FlowResult, VirtualMemory } from '../context.ts';
 import type { Engine, VcpuSlot } from '../engine.ts';
 import type { ProcessorExits } from '../exits.ts';
@@ -81,6 +81,8 @@ export class WasmEngine implements Engine {
       written: (mfn, offset, length) => this.#written(mfn, offset, length),
     });
     this.#cpu = new Processor(this.state, this.#mmu);
+    this.#cpu.missingTlb = map.missingTlb;
+    writeMissingView(buffer, map.missingTlb);
     const { built, module } = interpreterFor(map.pages);
     this.#blocks = new BlockBuilder(
       this.state,

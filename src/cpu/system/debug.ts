@@ -26,6 +26,8 @@ export function writeDr6(s: CpuState, value: bigint): void {
 }
 export function writeDr7(cpu: ProcessorContext, value: bigint): void {
   cpu.s.set64(L.DR + 56, (value & DR7_WRITABLE) | DR7_FIXED);
+  // Data breakpoints shut the fast path of memory accesses.
+  cpu.modeChanged();
 }
 
 /** Sets `bits` in DR6. B0..B3 describe this exception alone and are replaced, the others stay until software clears them. */

@@ -137,6 +137,8 @@ export function applyStart(s: CpuState, start: StartState, bootstrap: boolean): 
   // Only the first processor's APIC base says so; the rest of the MSR is the processor's.
   const base = s.get64(L.MSR_APIC_BASE) & ~0x100n;
   s.set64(L.MSR_APIC_BASE, bootstrap ? base | 0x100n : base);
+  // As construct_vmcb() leaves it: present, but with no room for a descriptor.
+  s.setSegment(SEG.LDTR, 0, 0n, 0, 0x82);
   for (let n = 0; n < 16; n++) s.setReg(n, BigInt.asUintN(64, start.registers[n] ?? 0n));
   s.rip = start.rip;
   s.eflags = start.rflags;
