@@ -80,11 +80,24 @@ export const isVm86 = (s: CpuState): boolean => (s.get32(L.EFLAGS_REST) & FLAG.V
 export const isParagraphMode = (s: CpuState): boolean => (s.cr0 & CR0.PE) === 0 || isVm86(s);
 export const ioplOf = (s: CpuState): number => (s.get32(L.EFLAGS_REST) >>> 12) & 3;
 
-/** Canonical for 48-bit linear addresses. */
-export const isCanonical = (a: bigint): boolean => {
-  const top = BigInt.asUintN(64, a) >> 47n;
-  return top === 0n || top === 0x1ffffn;
-};
+/** A cell that takes 64-bit values apart without allocating: `halves` are its low and high 32 bits. */
+const cell = new BigUint64Array(1);
+const halves = new Uint32Array(cell.buffer);
+
+/** Canonical for 48-bit linear addresses: bits 63..47 are all equal. */
+export function isCanonical(a: bigint): boolean {
+  cell[0] = a;
+  const top = halves[1]! >>> 15;
+  return top === 0 || top === 0x1ffff;
+}
+
+/** Low and high half of `value`, in `SPLIT.low` and `SPLIT.high` until the next call. */
+export const SPLIT = { low: 0, high: 0 };
+export function split(value: bigint): void {
+  cell[0] = value;
+  SPLIT.low = halves[0]!;
+  SPLIT.high = halves[1]!;
+}
 export const MASK32 = 0xffffffffn;
 
 /** Keeps the linear-address width of the current mode: 32 bits outside long mode. */
@@ -105,12 +118,8 @@ function entryAddress(s: CpuState, selector: number, bytes: number): bigint {
 export function findDescriptor(cpu: ProcessorContext, selector: number): Descriptor | undefined {
   const address = entryAddress(cpu.s, selector, 8);
   if (address < 0n) return undefined;
-  return {
-    selector,
-    address,
-    low: cpu.mem.read32(address, true),
-    high: cpu.mem.read32(linear(cpu.s, address + 4n), true),
-  };
+  split(cpu.mem.read64(address, true));
+  return { selector, address, low: SPLIT.low, high: SPLIT.high };
 }
 
 /** As findDescriptor; beyond the table raises `vector` with the selector as error code. */

@@ -18,9 +18,15 @@ import {
   markAccessed,
   selectorError,
   setCpl,
+  SPLIT,
+  split,
 } from './descriptors.ts';
 import { extOf, flagsInHandler, type InterruptEvent, pushedFlags } from './events.ts';
-import { StackView } from './stack.ts';
+
+/** The frame being built, lowest address first: error code, RIP, CS, RFLAGS, RSP, SS. */
+const frame = new BigUint64Array(6);
+const withError = new Uint8Array(frame.buffer);
+const withoutError = withError.subarray(8);
 
 /**
  * Long mode (Intel SDM 3A 6.14): 16-byte gates, always a full frame, stack aligned to 16 bytes.
@@ -34,9 +40,9 @@ export function deliverLong(cpu: ProcessorContext, event: InterruptEvent): void 
   const idtError = event.vector * 8 + 2 + ext;
   if (entry + 15 > s.get32(L.IDTR_LIMIT)) raise(VECTOR.GP, idtError);
   const at = s.get64(L.IDTR_BASE) + BigInt(entry);
-  const low = mem.read32(BigInt.asUintN(64, at), true);
-  const high = mem.read32(BigInt.asUintN(64, at + 4n), true);
-  const upper = mem.read32(BigInt.asUintN(64, at + 8n), true);
+  const upper = mem.read64(BigInt.asUintN(64, at + 8n), true);
+  split(mem.read64(BigInt.asUintN(64, at), true));
+  const { low, high } = SPLIT;
   const type = (high >>> 8) & 0x1f;
   if (type !== 14 && type !== 15) raise(VECTOR.GP, idtError);
   if (event.kind === 'software-int' && ((high >>> 13) & 3) < s.cpl) raise(VECTOR.GP, idtError);
@@ -45,32 +51,38 @@ export function deliverLong(cpu: ProcessorContext, event: InterruptEvent): void 
   const target = handlerCode(cpu, low >>> 16, ext);
   const cpl = s.cpl;
   const newCpl = isConforming(target) ? cpl : dplOf(target);
-  const istIndex = high & 7;
-  const rip = (BigInt(upper >>> 0) << 32n) | BigInt(((high & 0xffff0000) | (low & 0xffff)) >>> 0);
-  let pointer = s.reg(REG.RSP);
-  if (istIndex !== 0) pointer = readTssStack(cpu, 0x1c + istIndex * 8, ext);
-  else if (newCpl < cpl) pointer = readTssStack(cpu, 4 + newCpl * 8, ext);
-  if (!isCanonical(pointer)) raise(VECTOR.SS, ext);
+  const rip = BigInt.asUintN(64, (upper << 32n) | BigInt(((high & 0xffff0000) | (low & 0xffff)) >>> 0));
+  const pointer = newStack(cpu, high & 7, newCpl, ext);
   if (!isCanonical(rip)) raise(VECTOR.GP, ext);
+  const bytes = event.error >= 0 ? withError : withoutError;
+  const top = BigInt.asUintN(64, (pointer & ~15n) - BigInt(bytes.length));
+  if (!isCanonical(top)) raise(VECTOR.SS, ext);
 
-  const stack = StackView.long(cpu, pointer & ~15n, ext, newCpl);
-  stack.reserve(event.error >= 0 ? 6 : 5, 8);
+  frame[0] = BigInt(event.error);
+  frame[1] = s.rip + BigInt(event.instructionLength);
+  frame[2] = BigInt(s.selector(SEG.CS));
+  frame[3] = BigInt(pushedFlags(cpu, event));
+  frame[4] = s.reg(REG.RSP);
+  frame[5] = BigInt(s.selector(SEG.SS));
   markAccessed(cpu, target);
-  const flags = pushedFlags(cpu, event);
-  stack.push(BigInt(s.selector(SEG.SS)), 8);
-  stack.push(s.reg(REG.RSP), 8);
-  stack.push(BigInt(flags), 8);
-  stack.push(BigInt(s.selector(SEG.CS)), 8);
-  stack.push(s.rip + BigInt(event.instructionLength), 8);
-  if (event.error >= 0) stack.push(BigInt(event.error), 8);
+  mem.writeBytes(top, bytes, newCpl < 3 ? true : undefined);
 
-  s.setReg(REG.RSP, stack.pointer);
+  s.setReg(REG.RSP, top);
   commitSegment(s, SEG.CS, target, (target.selector & ~3) | newCpl);
   if (newCpl < cpl) commitNull(s, SEG.SS, newCpl);
   setCpl(s, newCpl);
   s.rip = rip;
   s.eflags = flagsInHandler(s.eflags, type === 14);
   cpu.modeChanged();
+}
+
+/** Where the frame goes: the interrupt stack table, the TSS stack of the new privilege, or the stack in use. */
+function newStack(cpu: ProcessorContext, ist: number, newCpl: number, ext: number): bigint {
+  let pointer: bigint;
+  if (ist !== 0) pointer = readTssStack(cpu, 0x1c + ist * 8, ext);
+  else if (newCpl < cpu.s.cpl) pointer = readTssStack(cpu, 4 + newCpl * 8, ext);
+  else pointer = cpu.s.reg(REG.RSP);
+  return isCanonical(pointer) ? pointer : raise(VECTOR.SS, ext);
 }
 
 /** The handler's code segment: 64-bit code of at least the current privilege. */

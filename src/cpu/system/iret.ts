@@ -1,7 +1,7 @@
 import type { FlowResult, ProcessorContext, SystemInstruction } from '../context.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
-import { CR4, FLAG, SEG } from '../state.ts';
+import { CR4, FLAG, REG, SEG } from '../state.ts';
 import {
   checkTarget,
   commitOuter,
@@ -14,7 +14,9 @@ import {
 import {
   commitParagraph,
   commitSegment,
+  type Descriptor,
   fetchDescriptor,
+  isCanonical,
   ioplOf,
   isPresent,
   isProtected,
@@ -105,8 +107,22 @@ function returnProtected(cpu: ProcessorContext, size: number): void {
   else returnTo(cpu, stack, size, rip, selector, flags);
 }
 
+/** The five quadwords of IRETQ, lowest address first: RIP, CS, RFLAGS, RSP, SS. */
+const frame = new BigUint64Array(5);
+const frameBytes = new Uint8Array(frame.buffer);
+const frameWords = new Uint16Array(frame.buffer);
+
 function returnLong(cpu: ProcessorContext, size: number): void {
-  if (cpu.s.eflags & FLAG.NT) raise(VECTOR.GP, 0);
+  const { s } = cpu;
+  if (s.get32(L.EFLAGS_REST) & FLAG.NT) raise(VECTOR.GP, 0);
+  const at = s.get32(REG.RSP * 8);
+  if (size === 8 && s.is64 && (at & 0xfff) <= 0x1000 - frameBytes.length && isCanonical(s.reg(REG.RSP))) {
+    cpu.mem.readBytes(s.reg(REG.RSP), frameBytes);
+    const selector = frameWords[4]!;
+    const code = fetchReturnCode(cpu, selector);
+    loadOuter(cpu, code, 8, frame[0]!, Number(frame[2]! & 0xffffffffn), frame[3]!, frameWords[16]!);
+    return;
+  }
   const stack = StackView.current(cpu);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
@@ -139,11 +155,23 @@ function returnTo(
     return;
   }
   const pointer = stack.pop(size);
-  const ssSelector = popSelector(stack, size);
-  const ss = fetchReturnStack(cpu, ssSelector, cpl, is64Target(cpu, code));
+  loadOuter(cpu, code, size, rip, flags, pointer, popSelector(stack, size));
+}
+
+/** Loads what a frame with a stack pointer in it holds. */
+function loadOuter(
+  cpu: ProcessorContext,
+  code: Descriptor,
+  size: number,
+  rip: bigint,
+  flags: number,
+  pointer: bigint,
+  ssSelector: number,
+): void {
+  const ss = fetchReturnStack(cpu, ssSelector, code.selector & 3, is64Target(cpu, code));
   checkTarget(cpu, code, rip);
   markBoth(cpu, code, ss);
-  s.eflags = returnedFlags(cpu, flags, size, oldCpl);
+  cpu.s.eflags = returnedFlags(cpu, flags, size, cpu.s.cpl);
   commitOuter(cpu, code, rip, ss, ssSelector, pointer);
 }
 
