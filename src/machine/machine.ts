@@ -5,7 +5,7 @@ import { DOMID_XEN, KIND, NONE } from '../log/kinds.ts';
 import { Alarms, type AlarmsState } from './alarms.ts';
 import type { Clock } from './clock.ts';
 import type { MachineConfig } from './config.ts';
-import { type DigestSource, Hasher } from './digest.ts';
+import { type DigestSource, Hasher, type Plain } from './digest.ts';
 import { Door } from './door.ts';
 import { RunControl, type Supervisor } from './supervisor.ts';
 
@@ -180,6 +180,9 @@ export class Machine {
     const memory = new Hasher();
     for (const mfn of engine.takeDirtyFrames()) memory.word(mfn).big(engine.frameDigest(mfn));
     this.log.emitAt(DOMID_XEN, NONE, 'digest', { scope: 'memory', value: memory.value() });
+    // Whose turn it is, and by which rules: another slice length shows here even where it changes nothing else.
+    const board = new Hasher().plain({ ...this.config, ...this.save() } as unknown as Plain).value();
+    this.log.emitAt(DOMID_XEN, NONE, 'digest', { scope: 'machine', value: board });
     for (const source of this.digestSources) {
       const value = new Hasher().plain(source.state()).value();
       this.log.emitAt(DOMID_XEN, NONE, 'digest', { scope: source.scope, value });
