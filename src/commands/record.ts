@@ -1,6 +1,7 @@
 /** `rexen record`: boots domains and keeps everything. */
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Ticks } from '../base/ticks.ts';
 import { FileSink, reason, sha256 } from '../host/files.ts';
 import { ImageTable } from '../host/images.ts';
 import { hostDate, hostUnixMs, Output, Progress } from '../host/output.ts';
@@ -109,21 +110,21 @@ export function startRecording(config: SessionConfig, images: ImageTable, output
   const path = output ?? `recordings/${fileName(title)}-${recorded.replace(/[:.]/g, '').slice(0, 17)}.rxn`;
   let sink: FileSink | undefined;
   let writer: RecordingWriter | undefined;
-  const session = new Session({
-    config,
-    images: images.contents,
-    createLog: (now) => {
-      const log = new EventLog(now, { createHash: sha256 });
-      sink = new FileSink(path);
-      writer = new RecordingWriter(
-        sink,
-        { rexen: VERSION, recorded, title, config, images: images.entries },
-        images.embedded(),
-      );
-      log.addSink(writer);
-      return log;
-    },
-  });
+  const createLog = (now: () => Ticks): EventLog => {
+    const log = new EventLog(now, { createHash: sha256 });
+    sink = new FileSink(path);
+    const header = { rexen: VERSION, recorded, title, config, images: images.entries };
+    writer = new RecordingWriter(sink, header, images.embedded());
+    log.addSink(writer);
+    return log;
+  };
+  let session: Session;
+  try {
+    session = new Session({ config, images: images.contents, createLog });
+  } catch (error) {
+    sink?.remove();
+    throw error;
+  }
   return { session, writer: writer!, path, close: () => sink!.close() };
 }
 

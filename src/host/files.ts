@@ -1,6 +1,6 @@
 /** Recordings as files. */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Hash } from '../log/digest.ts';
 import { RecordingError, type ByteSink, type ByteSource } from '../log/recording.ts';
@@ -95,6 +95,12 @@ export class FileSink implements ByteSink {
 
   close(): void {
     closeSync(this.#fd);
+  }
+
+  /** Takes the file away again: nothing came of it. */
+  remove(): void {
+    this.close();
+    rmSync(this.path, { force: true });
   }
 }
 

@@ -76,8 +76,13 @@ const QUIET_TICKS = 100_000_000;
 
 /** Records until the session is over. @throws what the recording's sink threw, e.g. for a full disk */
 export async function recordSession(session: LiveSession, options: RecorderOptions): Promise<RecordResult> {
-  const recorder = new Recorder(session, options);
-  return recorder.run();
+  try {
+    return await new Recorder(session, options).run();
+  } catch (error) {
+    // Whatever went wrong, what happened until then is kept.
+    session.log.flush();
+    throw error;
+  }
 }
 
 /** Sees crashes on the log. */
