@@ -4,9 +4,10 @@
  */
 import type { Instruction } from '../decode/instruction.ts';
 import { ROWS } from '../../isa/instruction-table.ts';
-import { resolveSize } from '../../isa/operand-kinds.ts';
+import { resolveSize, SIZE_E, SIZE_F, SIZE_H, SIZE_N, SIZE_S, SIZE_X, SIZE_Y } from '../../isa/operand-kinds.ts';
 import type { InstructionRow, OperandKind, OperandSpec } from '../../isa/row.ts';
 import { semantics } from '../semantics/index.ts';
+import { meaningName } from '../semantics/vector-aliases.ts';
 import type { Addressing, OperandForm, StackMode } from '../semantics/operation.ts';
 
 const STACK = new Set(['PUSH', 'POP', 'PUSHA', 'POPA', 'LEAVE', 'ENTER', 'CALL', 'RET']);
@@ -15,6 +16,7 @@ const ADDRESSED = new Set([...REPEATABLE, 'XLAT', 'LOOP', 'LOOPZ', 'LOOPNZ', 'JC
 const STACK_MODES: readonly StackMode[] = ['s64', 's32', 'sx'];
 const ADDRESSINGS: readonly Addressing[] = ['a64', 'a32', 'x32', 'x16'];
 const REPS = ['', 'rep', 'repnz'] as const;
+const VECTOR_SIZES = [SIZE_X, SIZE_H, SIZE_F, SIZE_E];
 
 /** How the code at hand uses implicit addresses. */
 export interface CodeShape {
@@ -57,7 +59,7 @@ function specFrom(
   shape: CodeShape,
   rep: '' | 'rep' | 'repnz',
 ): HandlerSpec | undefined {
-  const { mnemonic } = row;
+  const mnemonic = meaningName(row.mnemonic);
   if (semantics[mnemonic] === undefined) return undefined;
   const forms: OperandForm[] = [];
   const implicitAccumulator = REPEATABLE.has(mnemonic);
@@ -68,7 +70,8 @@ function specFrom(
     forms.push({ kind: form, size: form === 'i' && size === 64 && !hasWideImmediate(row) ? 32 : size });
   }
   // No register or memory operand tells the size: it is the instruction's own (PUSH imm pushes 8 bytes in 64-bit mode).
-  const sizeless = isTransfer(row) || forms.length === 0 || mnemonic === 'ENTER' || (mnemonic === 'PUSH' && forms[0]!.kind === 'i');
+  const sizeless =
+    isTransfer(row) || forms.length === 0 || mnemonic === 'ENTER' || (mnemonic === 'PUSH' && forms[0]!.kind === 'i');
   const size = sizeless ? operandSize : forms[0]!.size;
   let key = `${mnemonic}/${forms.map((x) => x.kind + x.size).join(',')}`;
   if (sizeless) key += `:${size}`;
@@ -95,16 +98,23 @@ export function specOf(insn: Instruction, shape: CodeShape): HandlerSpec | undef
   return specFrom(insn.row, insn.operandSize, insn.operands.slice(0, insn.operandCount), shape, REPS[insn.rep]!);
 }
 
-/** All variants of a row's operands: every size, register and memory form. */
+const both = [false, true];
+const one = [false];
+
+/** All variants of a row's operands: every size, register and memory form. What its operands do not ask for stays fixed. */
 function* variants(
   row: InstructionRow,
 ): Generator<{ operandSize: number; operands: { kind: OperandKind; size: number }[] }> {
-  const sizes = row.byteSized ? [8] : [16, 32, 64];
-  const forms = row.hasModrm && !row.ignoresMod ? (row.form === 'any' ? [false, true] : [row.form === 'mem']) : [false];
+  const uses = (codes: readonly number[]): boolean =>
+    row.operands.some((o) => codes.includes(o.size) || codes.includes(o.memSize));
+  const vex = row.map.startsWith('V');
+  const vector = row.map !== '1B' && row.operands.some((o) => 'VWUPQN'.includes(o.method));
+  const sizes = row.byteSized ? [8] : vector ? [32] : [16, 32, 64];
+  const forms = row.hasModrm && !row.ignoresMod ? (row.form === 'any' ? both : [row.form === 'mem']) : one;
   for (const operandSize of sizes) {
-    for (const w of row.map.startsWith('V') || row.byteSized || operandSize === 64 ? [false, true] : [false]) {
-      for (const is64 of [false, true]) {
-        for (const bits of row.map.startsWith('V') ? [128, 256] : [128]) {
+    for (const w of uses([SIZE_Y]) && (vector || row.byteSized || operandSize === 64) ? both : one) {
+      for (const is64 of uses([SIZE_Y, SIZE_N, SIZE_S]) ? both : one) {
+        for (const bits of vex && uses(VECTOR_SIZES) ? [128, 256] : [128]) {
           for (const mem of forms) {
             const operands = row.operands.map((spec) => operandOf(spec, mem, operandSize, w, is64, bits, row));
             yield { operandSize, operands };
@@ -171,7 +181,7 @@ function operandOf(
 export function allSpecs(): HandlerSpec[] {
   const found = new Map<string, HandlerSpec>();
   for (const row of ROWS) {
-    if (semantics[row.mnemonic] === undefined) continue;
+    if (semantics[meaningName(row.mnemonic)] === undefined) continue;
     for (const { operandSize, operands } of variants(row)) {
       for (const stackMode of STACK.has(row.mnemonic) ? STACK_MODES : STACK_MODES.slice(0, 1)) {
         for (const addressing of ADDRESSED.has(row.mnemonic) ? ADDRESSINGS : ADDRESSINGS.slice(0, 1)) {
@@ -190,9 +200,14 @@ const HOT_MEMORY = /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|MOVZX|MOVSX|MOVSXD)\//;
 const HOT_REGISTER =
   /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|LEA|INC|DEC|MOVZX|MOVSX|MOVSXD|NOP|SHL|SHR|SAR|IMUL|NEG|NOT|CBW|CWD|XCHG|CMOV\w+|SET\w+)[/]/;
 
+/** Aliases count under one name: MOVUPS and MOVAPS are also MOVDQU, MOVDQA and so on. */
+const HOT_VECTOR =
+  /^(MOV[UA]PS[/](x128,m128|m128,x128|x128,x128)|PXOR[/]x128,x128|MOVQ[/](x128,m64|m64,x128)|MOVD[/](x128,r\d\d|r\d\d,x128))$/;
+
 /** Whether a handler goes into the dispatch loop itself; all others are called from it. */
 export function isHot(spec: HandlerSpec): boolean {
   const { key, mnemonic, operands, stackMode } = spec;
+  if (operands.some((x) => x.kind === 'x' || x.kind === 'q')) return HOT_VECTOR.test(key);
   if (/^(JMP|CALL|RET|J[A-Z]+)$/.test(mnemonic) && mnemonic !== 'JCXZ')
     return spec.size !== 16 && stackMode !== 'sx' && !/m16|m32/.test(key);
   if (mnemonic === 'PUSH' || mnemonic === 'POP') return stackMode !== 'sx' && spec.size !== 16 && !/m/.test(key);

@@ -11,12 +11,7 @@ import { sseFloatCompare } from './sse-float-compare.ts';
 import { sseFloatConvert } from './sse-float-convert.ts';
 import { stack } from './stack.ts';
 import { strings } from './strings.ts';
-import { vectorArithmetic } from './vector-arithmetic.ts';
-import { vectorMoves } from './vector-moves.ts';
-import { vectorPairs } from './vector-pairs.ts';
-import { vectorShifts } from './vector-shifts.ts';
-import { vectorShuffles } from './vector-shuffles.ts';
-import { vectorTests } from './vector-tests.ts';
+import { vector } from './vector.ts';
 
 const attempts: Record<string, Semantics> = { ...sseFloat, ...sseFloatCompare, ...sseFloatConvert };
 
@@ -32,11 +27,6 @@ export const semantics: Record<string, Semantics | undefined> = {
   ...stack,
   ...strings,
   ...control,
-  ...vectorMoves,
-  ...vectorArithmetic,
-  ...vectorPairs,
-  ...vectorShifts,
-  ...vectorShuffles,
-  ...vectorTests,
+  ...vector,
   ...attempts,
 };

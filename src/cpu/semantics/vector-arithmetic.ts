@@ -65,14 +65,8 @@ const PLAIN: Record<string, (a: V128, b: V128) => V128> = {
   PCMPGTD: i32x4.gt_s,
   PCMPGTQ: i64x2.gt_s,
   PAND: v128.and,
-  ANDPS: v128.and,
-  ANDPD: v128.and,
   POR: v128.or,
-  ORPS: v128.or,
-  ORPD: v128.or,
   PXOR: v128.xor,
-  XORPS: v128.xor,
-  XORPD: v128.xor,
 };
 
 /** The first operand is the inverted one; WebAssembly inverts the second. */
@@ -116,8 +110,6 @@ export const vectorArithmetic: Record<string, Semantics> = Object.assign(
   {},
   ...Object.entries(PLAIN).map(([name, op]) => both(name, binary(simple(op)))),
   both('PANDN', binary(andNot)),
-  both('ANDNPS', binary(andNot)),
-  both('ANDNPD', binary(andNot)),
   both('PMULHW', binary(mulHigh)),
   both('PMULHUW', binary(mulHighUnsigned)),
   both('PMULDQ', binary(mulEven)),

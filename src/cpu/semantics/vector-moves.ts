@@ -132,15 +132,15 @@ const insertPs: VectorSemantics = (v) => {
 
 function moves(): Record<string, Semantics> {
   const all: Record<string, Semantics> = {};
-  const add = (names: string, body: VectorSemantics, alignment?: Alignment): void => {
-    for (const name of names.split(' ')) Object.assign(all, both(name, body, alignment));
+  const add = (name: string, body: VectorSemantics, alignment?: Alignment): void => {
+    Object.assign(all, both(name, body, alignment));
   };
-  add('MOVUPS MOVUPD MOVDQU LDDQU', move, 'never');
-  add('MOVAPS MOVAPD MOVDQA MOVNTPS MOVNTPD MOVNTDQ MOVNTDQA', move, 'always');
+  add('MOVUPS', move, 'never');
+  add('MOVAPS', move, 'always');
   add('MOVSS', scalarMove(32));
   add('MOVSD', scalarMove(64));
-  add('MOVLPS MOVLPD', moveLow);
-  add('MOVHPS MOVHPD', moveHigh);
+  add('MOVLPS', moveLow);
+  add('MOVHPS', moveHigh);
   add('MOVHLPS', highToLow);
   add('MOVLHPS', lowToHigh);
   add('MOVDDUP', duplicate([...LOW, ...LOW]));

@@ -50,7 +50,7 @@ const DWORD_BYTES = v128.const(0x0302010003020100n, 0x0302010003020100n);
 const WORD_BYTES = v128.const(0x0100010001000100n, 0x0100010001000100n);
 
 /** Byte indices for dwords chosen by the immediate. */
-const dwordIndices = shared('dword_indices', ['i32'], 'v128', (_, imm) => {
+export const dwordIndices = shared('dword_indices', ['i32'], 'v128', (_, imm) => {
   const chosen = i8x16.swizzle(i32x4.splat(selectors(imm)), FOURFOLD);
   return i8x16.add(i8x16.shl(chosen, i32.const(2)), DWORD_BYTES);
 });
@@ -90,13 +90,13 @@ const shuffleWords =
   };
 
 /** Low quadword from a, high from b; bits 0 and 1 choose which half of each. */
-const shuffleQuadwords = shared('SHUFPD', ['v128', 'v128', 'i32'], 'v128', (f, a, b, imm) => {
+export const quadwordPair = shared('SHUFPD', ['v128', 'v128', 'i32'], 'v128', (f, a, b, imm) => {
   const pick = (x: V128, bit: number): Expr<'i64'> =>
     f.select(i64x2.extract_lane(x, 1), i64x2.extract_lane(x, 0), i32.and(imm, i32.const(bit)));
   return i64x2.replace_lane(i64x2.splat(pick(a, 1)), pick(b, 2), 1);
 });
 const shufpd: VectorSemantics = (v) =>
-  v.each((h) => shuffleQuadwords(v, v.read(v.first, h), v.read(v.second, h), i32.shr_u(v.imm(), i32.const(2 * h))));
+  v.each((h) => quadwordPair(v, v.read(v.first, h), v.read(v.second, h), i32.shr_u(v.imm(), i32.const(2 * h))));
 
 // Blends
 
@@ -179,10 +179,6 @@ export const vectorShuffles: Record<string, Semantics> = {
   ...both('PUNPCKHWD', unpack(2, true)),
   ...both('PUNPCKHDQ', unpack(4, true)),
   ...both('PUNPCKHQDQ', unpack(8, true)),
-  ...both('UNPCKLPS', unpack(4, false)),
-  ...both('UNPCKLPD', unpack(8, false)),
-  ...both('UNPCKHPS', unpack(4, true)),
-  ...both('UNPCKHPD', unpack(8, true)),
   ...both('PSHUFB', binary(shuffleBytes)),
   ...both('PSHUFD', pshufd),
   ...both('PSHUFLW', shuffleWords(false)),
