@@ -13,6 +13,8 @@ export interface LapicPort {
   setTaskPriority(value: number): void;
   /** An interrupt may have become deliverable. */
   pending(): void;
+  /** The guest switched the APIC on (SVR): what could not be requested before can be now. */
+  switchedOn?(): void;
   /** An interprocessor interrupt goes out. */
   send(message: IpiMessage): void;
   timerNote(fired: boolean, deadline: Ticks): void;
@@ -249,7 +251,8 @@ export class Lapic {
         break;
       case R.SVR:
         this.#registers[at] = value & 0x1ff;
-        if (!(value & SVR_ENABLED)) for (const lvt of LVTS) this.#registers[lvt] |= LVT_MASKED;
+        if (value & SVR_ENABLED) this.#port.switchedOn?.();
+        else for (const lvt of LVTS) this.#registers[lvt] |= LVT_MASKED;
         break;
       case R.ESR:
         this.#registers[at] = 0;

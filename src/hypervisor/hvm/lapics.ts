@@ -37,6 +37,10 @@ export class Lapics {
       taskPriority: () => (engine.current === vcpu.slot ? engine.state.get32(CR8) & 15 : 0),
       setTaskPriority: (value) => engine.state.set64(CR8, BigInt(value)),
       pending: () => this.#xen.kick(vcpu),
+      // Linux registers its upcall vector first and enables the APIC later: events wait for that.
+      switchedOn: () => {
+        if (vcpu.upcallVector !== 0 && vcpu.info.u8(0) !== 0) this.#xen.upcall(vcpu);
+      },
       send: (message) => this.#send(vcpu, message),
       timerNote: (fired, deadline) => {
         const kind = fired ? KIND['timer-fire'] : KIND['timer-set'];

@@ -33,6 +33,7 @@ const OPS: Readonly<Record<number, Op>> = {
     const target = call.domain.vcpus[vcpu] ?? fail(E.NOENT);
     target.upcallVector = vector;
     call.xen.note(`d${call.domain.id}v${vcpu}: upcall vector ${vector.toString(16)}`);
+    call.xen.upcall(target);
     return 0;
   },
   [HVMOP.flush_tlbs](call, arg) {
