@@ -41,6 +41,8 @@ export interface ReplayOptions {
   readonly createHash?: CreateHash;
   /** Replays to this tick only. */
   readonly until?: number | undefined;
+  /** Names a guest address for the report of a divergence. */
+  readonly symbol?: (domain: number, rip: bigint) => string | undefined;
   /** Matching events shown before a divergence. */
   readonly context?: number;
 }
@@ -191,12 +193,18 @@ export class ReplaySession<M extends Replayable = Replayable> {
       tick: actual?.tick ?? this.machine?.now() ?? 0,
       domain: about?.domain ?? 0,
       vcpu: about?.vcpu ?? -1,
-      place: this.machine?.guestPlace?.(),
+      place: this.#place(),
       expected,
       actual,
       fields: differingFields(expected, actual),
       before,
     };
+  }
+
+  #place(): GuestPlace | undefined {
+    const place = this.machine?.guestPlace?.();
+    if (!place || place.symbol) return place;
+    return { ...place, symbol: this.#options.symbol?.(place.domain, place.rip) };
   }
 
   #digest(): string | undefined {

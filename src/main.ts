@@ -2,6 +2,7 @@
 /** The command line: `rexen COMMAND`. One file a command under commands/. */
 import { Command, CommanderError } from 'commander';
 import { STATUS, VERSION } from './commands/common.ts';
+import { addDemo } from './commands/demo.ts';
 import { addEvents } from './commands/events.ts';
 import { addInfo } from './commands/info.ts';
 import { addRecord } from './commands/record.ts';
@@ -18,6 +19,7 @@ addRecord(program);
 addReplay(program);
 addEvents(program);
 addInfo(program);
+addDemo(program);
 
 for (const command of program.commands) command.exitOverride();
 

@@ -82,6 +82,8 @@ function checkDomain(domain: SessionDomain): void {
 
 export class Session {
   readonly config: SessionConfig;
+  /** What was booted, by SHA-256. */
+  readonly images: ReadonlyMap<string, Image>;
   readonly machine: Machine;
   readonly engine: WasmEngine;
   readonly xen: Xen;
@@ -99,6 +101,7 @@ export class Session {
     const { config, images, inputs } = parts;
     const { machine: machineOptions, domains } = config;
     this.config = config;
+    this.images = images;
     this.domains = domains.map((domain) => domain.config.name);
     const clock = new Clock();
     this.log = parts.createLog(() => clock.now());

@@ -14,7 +14,7 @@ import { RecordingWriter } from '../log/recording.ts';
 import type { MachineConfig } from '../machine/config.ts';
 import { Session, type SessionConfig, type SessionDomain, sessionConfig } from '../session.ts';
 import { parseDomainConfig, warningText } from '../toolstack/xl/config.ts';
-import { bytesText, STATUS, VERSION, wholeNumber } from './common.ts';
+import { bytesText, DEFAULT_WALLCLOCK_MS, STATUS, submitWallclock, VERSION, wholeNumber } from './common.ts';
 
 interface RecordOptions {
   output?: string;
@@ -25,9 +25,6 @@ interface RecordOptions {
   sliceTicks?: number;
   json?: boolean;
 }
-
-/** Scripted sessions begin here, so that recording a script twice gives the same session. */
-const SCRIPT_WALLCLOCK_MS = Date.UTC(2026, 0, 1);
 
 const STATUS_OF: Readonly<Record<RecordOutcome, number>> = {
   finished: STATUS.OK,
@@ -104,9 +101,13 @@ export interface Recorded {
 }
 
 /** Builds a session whose log goes to a new recording. The file is made before anything runs. */
-export function startRecording(config: SessionConfig, images: ImageTable, output: string | undefined): Recorded {
+export function startRecording(
+  config: SessionConfig,
+  images: ImageTable,
+  output: string | undefined,
+  title = config.domains.map(({ config: { name } }) => name).join(', '),
+): Recorded {
   const recorded = hostDate();
-  const title = config.domains.map(({ config: { name } }) => name).join(', ');
   const path = output ?? `recordings/${fileName(title)}-${recorded.replace(/[:.]/g, '').slice(0, 17)}.rxn`;
   let sink: FileSink | undefined;
   let writer: RecordingWriter | undefined;
@@ -149,12 +150,8 @@ async function record(paths: readonly string[], options: RecordOptions): Promise
       config.domains.map(({ config: { name } }) => name),
     );
   const { session, writer, path, close } = startRecording(config, images, options.output);
-  const ms = options.wallclock ?? (script ? SCRIPT_WALLCLOCK_MS : hostUnixMs());
-  session.machine.door.submit({
-    kind: 'wallclock',
-    seconds: Math.floor(ms / 1000),
-    nanoseconds: Math.floor(ms % 1000) * 1_000_000,
-  });
+  const ms = options.wallclock ?? (script ? DEFAULT_WALLCLOCK_MS : hostUnixMs());
+  submitWallclock(session.machine.door, ms);
   if (!options.json) session.onConsole(consolePrinter(session.domains, script !== undefined));
   const keyboard = script ? undefined : new TerminalKeyboard();
   if (keyboard && process.stdin.isTTY) process.stderr.write('(Ctrl-] ends the session)\r\n');

@@ -9,6 +9,7 @@ import type { Recording } from '../log/recording.ts';
 import { checkSessionConfig, Session } from '../session.ts';
 import { divergenceText, divergenceToJson } from '../../replay/divergence.ts';
 import { type BuildMachine, type ReplayResult, ReplaySession } from '../../replay/session.ts';
+import { SymbolTable } from '../../replay/symbols.ts';
 import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
 
 interface ReplayOptions {
@@ -48,14 +49,27 @@ export function sessionBuilder(recording: Recording, file: string, sliceTicks?: 
   };
 }
 
+/** Name of an address in a domain's kernel, if its image has symbols. */
+function symbolIn(session: Session | undefined, domain: number, rip: bigint): string | undefined {
+  const name = session?.xen.find(domain)?.name;
+  const kernel = session?.config.domains.find(({ config }) => config.name === name)?.kernel;
+  const image = kernel === undefined ? undefined : session?.images.get(kernel);
+  return image && new SymbolTable(image.bytes).name(rip);
+}
+
 async function replay(recording: Recording, file: string, options: ReplayOptions): Promise<number> {
   const out = new Output();
   const progress = new Progress();
   const started = hostSeconds();
-  const session = new ReplaySession(recording, sessionBuilder(recording, file, options.sliceTicks), {
-    createHash: sha256,
-    until: options.until,
-  });
+  const session: ReplaySession<Session> = new ReplaySession(
+    recording,
+    sessionBuilder(recording, file, options.sliceTicks),
+    {
+      createHash: sha256,
+      until: options.until,
+      symbol: (domain, rip) => symbolIn(session.machine, domain, rip),
+    },
+  );
   if (options.console && !options.json) session.machine?.onConsole((_, bytes) => process.stdout.write(bytes));
   while (!session.step(20_000_000)) {
     progress.update(() => `replaying: ${grouped(session.tick)} of ${grouped(recording.lastTick)} ticks`);

@@ -25,6 +25,11 @@ export function readImage(path: string, what: string): Uint8Array {
   }
 }
 
+/** What the header says of where an image was: only for those that must be found there again. */
+function place(path: string, size: number): string {
+  return size <= MAX_EMBEDDED_IMAGE_BYTES ? path : resolve(path);
+}
+
 /** Collects the images of a session to be recorded: the table for the header, and contents by SHA-256. */
 export class ImageTable {
   readonly entries: ImageEntry[] = [];
@@ -36,7 +41,7 @@ export class ImageTable {
     const sha256 = sha256Of(bytes);
     if (!this.contents.has(sha256)) {
       this.contents.set(sha256, { name: basename(path), bytes });
-      this.entries.push({ name: basename(path), path: resolve(path), size: bytes.length, sha256 });
+      this.entries.push({ name: basename(path), path: place(path, bytes.length), size: bytes.length, sha256 });
     }
     return sha256;
   }
