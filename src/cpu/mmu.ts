@@ -23,6 +23,10 @@ export interface FrameHooks {
 
 const SCRATCH_DATA = L.SCRATCH;
 
+/** Takes 64-bit values apart without allocating. */
+const cell = new BigUint64Array(1);
+const halves = new Uint32Array(cell.buffer);
+
 /**
  * Linear addresses to bytes, for the current vcpu: the slow half of the TLB. Generated code comes here on a miss, for
  * accesses that leave a page, and for pages whose fast path is shut.
@@ -282,10 +286,12 @@ export class Mmu implements VirtualMemory, PagingState {
   // VirtualMemory
 
   #lo(linear: bigint): number {
-    return Number(linear & 0xffffffffn);
+    cell[0] = linear;
+    return halves[0]!;
   }
   #hi(linear: bigint): number {
-    return Number((linear >> 32n) & 0xffffffffn);
+    cell[0] = linear;
+    return halves[1]!;
   }
   #viewFor(supervisor: boolean): number {
     return supervisor ? View.SUPERVISOR : this.dataView();
@@ -293,9 +299,10 @@ export class Mmu implements VirtualMemory, PagingState {
   #read(linear: bigint, size: number, supervisor: boolean): number {
     return this.locateRead(this.#lo(linear), this.#hi(linear), size, this.#viewFor(supervisor));
   }
-  #write(linear: bigint, size: number, supervisor: boolean, store: (at: number) => void): void {
-    const at = this.locateWrite(this.#lo(linear), this.#hi(linear), size, this.#viewFor(supervisor), false);
-    store(at);
+  #place(linear: bigint, size: number, supervisor: boolean): number {
+    return this.locateWrite(this.#lo(linear), this.#hi(linear), size, this.#viewFor(supervisor), false);
+  }
+  #stored(at: number): void {
     if (at === SCRATCH_DATA) this.commitWrite();
   }
 
@@ -308,35 +315,43 @@ export class Mmu implements VirtualMemory, PagingState {
   }
   read32(linear: bigint, supervisor = false): number {
     const at = this.#read(linear, 4, supervisor);
-    const u8 = this.s.u8;
-    return (u8[at]! | (u8[at + 1]! << 8) | (u8[at + 2]! << 16) | (u8[at + 3]! << 24)) >>> 0;
+    return (at & 3) === 0 ? this.s.u32[at >> 2]! : this.#u32At(at);
   }
   read64(linear: bigint, supervisor = false): bigint {
     const at = this.#read(linear, 8, supervisor);
-    return this.#u64At(at);
+    if ((at & 7) === 0) return this.s.u64[at >> 3]!;
+    halves[0] = this.#u32At(at);
+    halves[1] = this.#u32At(at + 4);
+    return cell[0]!;
   }
-  #u64At(at: number): bigint {
+  #u32At(at: number): number {
     const u8 = this.s.u8;
-    const lo = (u8[at]! | (u8[at + 1]! << 8) | (u8[at + 2]! << 16) | (u8[at + 3]! << 24)) >>> 0;
-    const hi = (u8[at + 4]! | (u8[at + 5]! << 8) | (u8[at + 6]! << 16) | (u8[at + 7]! << 24)) >>> 0;
-    return (BigInt(hi) << 32n) | BigInt(lo);
+    return (u8[at]! | (u8[at + 1]! << 8) | (u8[at + 2]! << 16) | (u8[at + 3]! << 24)) >>> 0;
   }
   write8(linear: bigint, value: number, supervisor = false): void {
-    this.#write(linear, 1, supervisor, (at) => {
-      this.s.u8[at] = value;
-    });
+    const at = this.#place(linear, 1, supervisor);
+    this.s.u8[at] = value;
+    this.#stored(at);
   }
   write16(linear: bigint, value: number, supervisor = false): void {
-    this.#write(linear, 2, supervisor, (at) => this.#put(at, value, 2));
+    const at = this.#place(linear, 2, supervisor);
+    this.#put(at, value, 2);
+    this.#stored(at);
   }
   write32(linear: bigint, value: number, supervisor = false): void {
-    this.#write(linear, 4, supervisor, (at) => this.#put(at, value, 4));
+    const at = this.#place(linear, 4, supervisor);
+    if ((at & 3) === 0) this.s.u32[at >> 2] = value;
+    else this.#put(at, value, 4);
+    this.#stored(at);
   }
   write64(linear: bigint, value: bigint, supervisor = false): void {
-    this.#write(linear, 8, supervisor, (at) => {
-      this.#put(at, Number(value & 0xffffffffn), 4);
-      this.#put(at + 4, Number((value >> 32n) & 0xffffffffn), 4);
-    });
+    const at = this.#place(linear, 8, supervisor);
+    if ((at & 7) === 0) this.s.u64[at >> 3] = value;
+    else {
+      this.#put(at, this.#lo(value), 4);
+      this.#put(at + 4, this.#hi(value), 4);
+    }
+    this.#stored(at);
   }
   #put(at: number, value: number, bytes: number): void {
     for (let i = 0; i < bytes; i++) this.s.u8[at + i] = value >>> (8 * i);
@@ -344,18 +359,25 @@ export class Mmu implements VirtualMemory, PagingState {
 
   readBytes(linear: bigint, out: Uint8Array, supervisor = false): void {
     for (let done = 0; done < out.length; ) {
-      const n = Math.min(out.length - done, 4096 - (this.#lo(linear + BigInt(done)) & 4095), 2048);
-      const at = this.#read(linear + BigInt(done), n, supervisor);
-      out.set(this.s.u8.subarray(at, at + n), done);
+      const a = linear + BigInt(done);
+      const n = Math.min(out.length - done, 4096 - (this.#lo(a) & 4095), 2048);
+      const at = this.#read(a, n, supervisor);
+      const u8 = this.s.u8;
+      for (let i = 0; i < n; i++) out[done + i] = u8[at + i]!;
       done += n;
     }
   }
 
   writeBytes(linear: bigint, bytes: Uint8Array, supervisor = false): void {
-    this.probeWrite(linear, bytes.length, supervisor);
+    const single = bytes.length <= 4096 - (this.#lo(linear) & 4095);
+    if (!single) this.probeWrite(linear, bytes.length, supervisor);
     for (let done = 0; done < bytes.length; ) {
-      const n = Math.min(bytes.length - done, 4096 - (this.#lo(linear + BigInt(done)) & 4095), 2048);
-      this.#write(linear + BigInt(done), n, supervisor, (at) => this.s.u8.set(bytes.subarray(done, done + n), at));
+      const a = linear + BigInt(done);
+      const n = Math.min(bytes.length - done, 4096 - (this.#lo(a) & 4095), 2048);
+      const at = this.#place(a, n, supervisor);
+      const u8 = this.s.u8;
+      for (let i = 0; i < n; i++) u8[at + i] = bytes[done + i]!;
+      this.#stored(at);
       done += n;
     }
   }
