@@ -178,7 +178,7 @@ const LAYOUTS: [Struct<any>, size32: number, size64: number, [field: string, at3
     ],
   ],
   [hvm.upcallVector, 8, 8, [['vector', 4, 4]]],
-  [hvm.pagetableDying, 12, 16, [['gpa', 4, 8]]],
+  [hvm.pagetableDying, 16, 16, [['gpa', 8, 8]]],
   [
     hvm.vcpuHvmX86_64,
     112,
