@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line: `rexen COMMAND`. One file a command under commands/. */
 import { Command, CommanderError } from 'commander';
+import './host/v8.ts';
 import { STATUS, VERSION } from './commands/common.ts';
 import { addDemo } from './commands/demo.ts';
 import { addEvents } from './commands/events.ts';

@@ -24,7 +24,7 @@ import { copyCanonicalState } from './canonical-state.ts';
 import { CodeCache } from './code-cache.ts';
 import { HostCalls, leaves, mustStep } from './host-calls.ts';
 import { SpecialOp } from './interpreter.ts';
-import { interpreterFor, linearMap } from './linear-map.ts';
+import { interpreterFor, linearMap, tiering } from './linear-map.ts';
 import { Processor } from './processor.ts';
 import * as R from './records.ts';
 import { Slot } from './slot.ts';
@@ -101,6 +101,8 @@ export class WasmEngine implements Engine {
     this.#calls = new HostCalls(this.state, this.#mmu, this.#cpu, this.#cache, this.#blocks);
     const instance = new WebAssembly.Instance(module, { env: { memory: this.memory, ...this.#calls.imports() } });
     this.#run = instance.exports['run'] as (t: number) => void;
+    // With no block to run the loop returns at once: this only gets it compiled.
+    tiering.compileWell(() => this.#run(0));
     this.#hash = instance.exports['hash'] as (at: number, bytes: number, seed: bigint) => bigint;
   }
 

@@ -1,0 +1,21 @@
+/** What only V8 understands. Import this file for its effect, before the first machine is made. */
+import { setFlagsFromString } from 'node:v8';
+import { tiering } from '../cpu/engine/linear-map.ts';
+
+let done = false;
+
+// Functions are compiled at their first call, by the flags of that moment: the dispatch loop goes straight to the
+// optimising compiler (0.1 s), all others start quick as usual.
+tiering.compileWell = (firstCall) => {
+  if (done) {
+    firstCall();
+    return;
+  }
+  setFlagsFromString('--no-liftoff');
+  try {
+    firstCall();
+    done = true;
+  } finally {
+    setFlagsFromString('--liftoff');
+  }
+};
