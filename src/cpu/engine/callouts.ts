@@ -3,6 +3,7 @@ import type { SystemInstruction } from '../context.ts';
 import type { Instruction } from '../decode/instruction.ts';
 import { sseFloatInstructionFor } from '../sse/index.ts';
 import { systemInstructionFor } from '../system/index.ts';
+import { vectorInstructionFor } from '../vector/index.ts';
 import { x87InstructionFor } from '../x87/index.ts';
 import { legacyInstructions } from './legacy.ts';
 
@@ -13,6 +14,7 @@ export function calloutFor(insn: Instruction): SystemInstruction | undefined {
     systemInstructionFor(row) ??
     x87InstructionFor(row) ??
     sseFloatInstructionFor(row) ??
+    vectorInstructionFor(row) ??
     legacyInstructions[row.mnemonic]
   );
 }
