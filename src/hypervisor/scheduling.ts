@@ -105,10 +105,12 @@ export class Scheduling {
     this.wake(vcpu);
   }
 
+  /** The running vcpu steps aside: on its own pcpu, and for the other pcpus' turns. */
   yield(vcpu: Vcpu): void {
-    this.scheduler.yield(vcpu);
-    if (vcpu.pcpu >= 0) this.reschedule(vcpu.pcpu, Reason.YIELD);
+    if (this.scheduler.yield(vcpu, vcpu.pcpu)) this.reschedule(vcpu.pcpu, Reason.YIELD);
+    if (!this.othersWant()) return;
     this.#machine.control.endTurn = true;
+    this.#machine.control.leave = true;
   }
 
   setRunstate(vcpu: Vcpu, state: number): void {
@@ -133,7 +135,12 @@ export class Scheduling {
 
   /** True if another vcpu than the running one could use this thread: a spinning guest should step aside. */
   othersWant(): boolean {
-    return this.#pcpus.some((p) => p.reschedule) || this.#pcpus.filter((p) => p.current).length > 1;
+    let busy = 0;
+    for (const p of this.#pcpus) {
+      if (p.reschedule) return true;
+      if (p.current !== undefined) busy++;
+    }
+    return busy > 1;
   }
 
   #choose(p: Pcpu): void {

@@ -38,7 +38,9 @@ export class RoundRobin<V extends Schedulable> implements Scheduler<V> {
   }
 
   /** Going behind the others is what every reschedule does. */
-  yield(): void {}
+  yield(_vcpu: V, pcpu: number): boolean {
+    return this.#queue.some((vcpu) => allowed(vcpu, pcpu));
+  }
 
   doSchedule(pcpu: number, current: V | undefined): Decision<V> {
     if (current?.runnable) this.#enqueue(current);

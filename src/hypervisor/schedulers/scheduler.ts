@@ -28,8 +28,8 @@ export interface Scheduler<V extends Schedulable> {
   sleep(vcpu: V, now: Ticks): void;
   /** `vcpu` wants to run. @returns the pcpu that should reschedule, if any should at once */
   wake(vcpu: V, now: Ticks, idle: (pcpu: number) => boolean): number | undefined;
-  /** The running `vcpu` lets others go first. */
-  yield(vcpu: V): void;
+  /** The running `vcpu` lets others go first. @returns false if nobody waits for its pcpu */
+  yield(vcpu: V, pcpu: number): boolean;
   /** Who runs next on `pcpu`, where `current` ran until now. */
   doSchedule(pcpu: number, current: V | undefined, now: Ticks): Decision<V>;
   /** Plain record; vcpus are named `[domain, vcpu]`. */
