@@ -8,7 +8,9 @@ import {
   clean,
   lanesOf,
   read,
+  requireExact,
   requireLanes,
+  requireModes,
   safe,
   usualMxcsr,
   type Width,
@@ -62,10 +64,11 @@ const widen = (a: Attempt): void => {
 const narrow = (a: Attempt): void => {
   const { v } = a;
   const { f } = v;
-  f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+  requireModes(a);
   const x = read(a, 1);
   requireLanes(a, clean(64, x));
   const r = f.let(f32x4.demote_f64x2_zero(x), 'r');
+  requireExact(a, () => f64x2.eq(f64x2.promote_low_f32x4(r), x));
   const single: Attempt = { ...a, width: 32 };
   // A mask of 64 bits serves as one of 32 just as well.
   requireLanes(single, v128.or(safe(f, 32, r), f64x2.eq(x, v128.const(0n, 0n))));
@@ -89,11 +92,12 @@ const toIntegers =
   (a: Attempt): void => {
     const { f } = a.v;
     const F = lanesOf(32);
-    f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+    requireModes(a);
     const x = read(a, 1);
     const whole = f.let(truncate ? F.trunc(x) : F.nearest(x), 'whole');
     const limit = i32x4.splat(i32.const(0x4f000000));
     requireLanes(a, F.lt(F.abs(whole), limit));
+    requireExact(a, () => F.eq(whole, x));
     write(a, i32x4.trunc_sat_f32x4_s(whole));
   };
 

@@ -3,7 +3,7 @@
  * (src/cpu/sse), to which it is handed over, unchanged, when the fast form cannot prove that value and MXCSR come out alike:
  *
  *   - MXCSR rounds to nearest, flushes nothing, masks everything, and PE is set already (it is sticky, and the first inexact
- *     result of a program sets it). Operations that are always exact do not ask for this.
+ *     result of a program sets it) or the result is found to be exact. Operations that never round do not ask for this.
  *   - no operand is a NaN or denormal, so that neither IE nor DE arises from it;
  *   - the result is finite, and if it could be inexact, larger than the smallest normal number: neither OE, ZE nor UE. (The
  *     smallest normal number itself may be the result of rounding a tiny one, which counts as underflow.)
@@ -13,13 +13,14 @@
 import { type Expr, f32x4, f64x2, i32, i32x4, i64x2, type Label, type Local, v128 } from '../../wasm/index.ts';
 import * as L from '../layout.ts';
 import type { Semantics } from './operation.ts';
-import { type V128, Vectors } from './vector-operation.ts';
+import { shared, type V128, Vectors } from './vector-operation.ts';
 
 export type Width = 32 | 64;
 
-/** RC, FTZ, DAZ, all masks, and PE. */
-const MXCSR_RELEVANT = 0xffe0;
-const MXCSR_USUAL = 0x1fa0;
+/** RC, FTZ, DAZ and all masks. */
+const MXCSR_MODES = 0xffc0;
+const MXCSR_DEFAULT = 0x1f80;
+const MXCSR_PE = 0x20;
 
 /** Lane-wise operations of a width: both have the same names. */
 export const lanesOf = (width: Width): typeof f32x4 | typeof f64x2 => (width === 32 ? f32x4 : f64x2);
@@ -30,9 +31,21 @@ const smallestNormal = (width: Width): V128 => splat(width, width === 32 ? 0x008
 const infinity = (width: Width): V128 => splat(width, width === 32 ? 0x7f800000n : 0x7ff0000000000000n);
 const zeros = (): V128 => v128.const(0n, 0n);
 
-/** 1 when MXCSR is as generated code needs it for inexact results. */
+const mxcsr = (): Expr<'i32'> => i32.load(i32.const(0), L.MXCSR);
+
+/** 1 when MXCSR is as generated code needs it for inexact results: the modes are the default ones, PE is set. */
 export const usualMxcsr = (): Expr<'i32'> =>
-  i32.eq(i32.and(i32.load(i32.const(0), L.MXCSR), i32.const(MXCSR_RELEVANT)), i32.const(MXCSR_USUAL));
+  i32.eq(i32.and(mxcsr(), i32.const(MXCSR_MODES | MXCSR_PE)), i32.const(MXCSR_DEFAULT | MXCSR_PE));
+
+/** Gives up unless the modes are the default ones. PE is then `requireExact`'s to look after. */
+export function requireModes(a: Attempt): void {
+  a.v.f.brIf(a.giveUp, i32.ne(i32.and(mxcsr(), i32.const(MXCSR_MODES)), i32.const(MXCSR_DEFAULT)));
+}
+
+/** While PE is clear, gives up unless all lanes are set in `exact`. */
+export function requireExact(a: Attempt, exact: () => V128): void {
+  a.v.f.if(i32.eqz(i32.and(mxcsr(), i32.const(MXCSR_PE))), () => requireLanes(a, exact()));
+}
 
 /** One instruction in the making: its operands, lanes, and the way out to TypeScript. */
 export interface Attempt {
@@ -97,15 +110,51 @@ export function forms(name: string, body: (a: Attempt) => void): Record<string, 
   };
 }
 
+/**
+ * Knuth's TwoSum: what rounding took from r = x + y (or x - y), exactly, whatever the magnitudes. NaN if they overflow.
+ */
+function sumError(a: Attempt, op: 'add' | 'sub', x: Local<'v128'>, y: Local<'v128'>, r: Local<'v128'>): V128 {
+  const F = lanesOf(a.width);
+  const t = a.v.f.let(F.sub(r, x));
+  const fromX = F.sub(x, F.sub(r, t));
+  return op === 'add' ? F.add(fromX, F.sub(y, t)) : F.sub(fromX, F.add(y, t));
+}
+
+/** Dekker's product: x * y - p for p = x * y rounded; NaN where it cannot tell because of large factors. */
+const defineProductError = (width: Width) =>
+  shared(`product_error${width}`, ['v128', 'v128', 'v128'], 'v128', (f, x, y, p) => {
+    const F = lanesOf(width);
+    const splitter = splat(width, width === 32 ? 0x45800800n : 0x41a0000002000000n);
+    const halves = (n: Local<'v128'>): [Local<'v128'>, Local<'v128'>] => {
+      const c = f.let(F.mul(splitter, n));
+      const high = f.let(F.sub(c, F.sub(c, n)));
+      return [high, f.let(F.sub(n, high))];
+    };
+    const [xh, xl] = halves(x);
+    const [yh, yl] = halves(y);
+    const rest = F.sub(F.sub(F.sub(p, F.mul(xh, yh)), F.mul(xl, yh)), F.mul(xh, yl));
+    return F.sub(F.mul(xl, yl), rest);
+  });
+const productErrors = { 32: defineProductError(32), 64: defineProductError(64) };
+
+/** Lane masks: x * y is exactly p. Products so small that their low parts may be lost do not count, except zero. */
+function isProduct(a: Attempt, x: V128, y: V128, p: Local<'v128'>): V128 {
+  const F = lanesOf(a.width);
+  const least = splat(a.width, a.width === 32 ? 0x12800000n : 0x07b0000000000000n);
+  const isTold = v128.or(F.ge(F.abs(p), least), F.eq(p, zeros()));
+  return v128.and(F.eq(productErrors[a.width](a.v, x, y, p), zeros()), isTold);
+}
+
 /** Sums: a tiny one is exact, so only overflow and NaN are to be kept out. */
 const sum =
   (op: 'add' | 'sub') =>
   (a: Attempt): void => {
     const { width } = a;
-    a.v.f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+    requireModes(a);
     const [x, y] = [read(a, 0), read(a, 1)];
     const r = a.v.f.let(lanesOf(width)[op](x, y));
     requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), finite(width, r)));
+    requireExact(a, () => lanesOf(width).eq(sumError(a, op, x, y, r), zeros()));
     write(a, r);
   };
 
@@ -116,22 +165,31 @@ const product =
     const { width } = a;
     const { f } = a.v;
     const F = lanesOf(width);
-    f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+    requireModes(a);
     const [x, y] = [read(a, 0), read(a, 1)];
     const r = f.let(F[op](x, y));
     const fromZero = op === 'mul' ? v128.or(F.eq(x, zeros()), F.eq(y, zeros())) : F.eq(x, zeros());
     const exactZero = v128.and(F.eq(r, zeros()), fromZero);
     const good = v128.or(safe(f, width, r), exactZero);
     requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), good));
+    requireExact(a, () => (op === 'mul' ? isProduct(a, x, y, r) : isQuotient(a, x, y, r)));
     write(a, r);
   };
 
+/** Lane masks: r * y is exactly x. */
+function isQuotient(a: Attempt, x: V128, y: V128, r: V128): V128 {
+  const F = lanesOf(a.width);
+  const back = a.v.f.let(F.mul(r, y));
+  return v128.and(F.eq(back, x), isProduct(a, r, y, back));
+}
+
 const squareRoot = (a: Attempt): void => {
   const { width } = a;
-  a.v.f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+  requireModes(a);
   const x = read(a, 1);
   const r = a.v.f.let(lanesOf(width).sqrt(x));
   requireLanes(a, v128.and(clean(width, x), finite(width, r)));
+  requireExact(a, () => isQuotient(a, x, r, r));
   write(a, r);
 };
 
