@@ -58,6 +58,8 @@ const fxsave: SystemInstruction = (cpu, insn) => {
   const count = registerCount(s);
   saveSse(s.get32(L.MXCSR), vectors(s), count, image);
   const written = 160 + 16 * count;
+  // Processors look at the last byte first, as CR2 shows when the image lies in missing pages.
+  cpu.mem.probeWrite(linear + 511n, 1);
   cpu.mem.probeWrite(linear, 512);
   cpu.mem.writeBytes(linear, imageBytes.subarray(0, written));
   return Flow.NEXT;
@@ -67,6 +69,7 @@ const fxrstor: SystemInstruction = (cpu, insn) => {
   const { s } = cpu;
   requireX87(s);
   const linear = aligned(cpu, insn, 512, false, 16n);
+  cpu.mem.read8(linear + 511n);
   cpu.mem.readBytes(linear, imageBytes.subarray(0, 512));
   checkMxcsr(image.getUint32(24, true));
   restoreX87(unitOf(s).state, image, insn.rexW);
