@@ -19,6 +19,8 @@ export class MachineMemory {
   readonly bytes: Uint8Array;
   readonly base: number;
   readonly frameCount: number;
+  /** Told of every frame that is handed out and so zeroed: what was known of its content no longer holds. */
+  onScrub: (mfn: number) => void = () => {};
   #next = 1;
   readonly #free: number[] = [];
 
@@ -30,10 +32,14 @@ export class MachineMemory {
 
   /** @returns a zeroed mfn. @throws OutOfFrames */
   allocate(): number {
-    const mfn = this.#free.pop() ?? (this.#next < this.frameCount ? this.#next++ : -1);
-    if (mfn < 0) throw new OutOfFrames(this.frameCount);
-    this.frame(mfn).fill(0);
-    return mfn;
+    const reused = this.#free.pop();
+    if (reused !== undefined) {
+      this.frame(reused).fill(0);
+      return reused;
+    }
+    // A frame that nobody had before is zero as the host's memory is; touching it would cost its page.
+    if (this.#next >= this.frameCount) throw new OutOfFrames(this.frameCount);
+    return this.#next++;
   }
 
   release(mfn: number): void {

@@ -67,13 +67,21 @@ export class TlbSet {
   readonly base: number;
   readonly #u32: Uint32Array;
   readonly #emptyTable: number;
+  /** Addresses of the entries that may hold something: a flush looks at these only. */
+  readonly #used = new Uint32Array(DATA_VIEWS * TLB_ENTRIES + FETCH_VIEWS * ITLB_ENTRIES);
+  #usedCount = 0;
 
   /** @param emptyTable address of the block table that is all zero */
   constructor(buffer: ArrayBufferLike, base: number, emptyTable: number) {
     this.base = base;
     this.#u32 = new Uint32Array(buffer);
     this.#emptyTable = emptyTable;
-    this.flush(true);
+    for (let v = 0; v < DATA_VIEWS; v++) {
+      for (let e = 0, at = this.dataView(v); e < TLB_ENTRIES; e++, at += TLB_ENTRY_BYTES) this.#empty(at);
+    }
+    for (let v = 0; v < FETCH_VIEWS; v++) {
+      for (let e = 0, at = this.fetchView(v); e < ITLB_ENTRIES; e++, at += ITLB_ENTRY_BYTES) this.#empty(at);
+    }
   }
 
   dataView(view: number): number {
@@ -109,6 +117,7 @@ export class TlbSet {
     const at = this.dataEntry(view, lo);
     const i = at >> 2;
     const page = (lo & 0xfffff000) >>> 0;
+    if (this.#u32[i + 5] === 0) this.#used[this.#usedCount++] = at;
     this.#u32[i] = page;
     this.#u32[i + 1] = hi;
     this.#u32[i + 4] = host;
@@ -120,6 +129,7 @@ export class TlbSet {
   fillFetch(view: number, lo: number, hi: number, mfn: number, global: boolean): number {
     const at = this.fetchEntry(view, lo);
     const i = at >> 2;
+    if (!this.#isFetchUsed(i)) this.#used[this.#usedCount++] = at;
     this.#u32[i] = (lo & 0xfffff000) >>> 0;
     this.#u32[i + 1] = hi;
     this.#u32[i + 2] = this.#emptyTable;
@@ -134,45 +144,55 @@ export class TlbSet {
 
   /** Shuts the fast write path of every entry for machine frame `mfn`, or of all entries for -1. */
   protectFrame(mfn: number): void {
-    const end = (this.base + DATA_VIEWS * TLB_VIEW_BYTES) >> 2;
-    for (let i = this.base >> 2; i < end; i += TLB_ENTRY_BYTES >> 2) {
-      if ((this.#u32[i + 5]! & TlbFlag.VALID) !== 0 && (mfn < 0 || this.#u32[i + 6] === mfn))
-        this.#setWriteTag(i, false);
+    const fetches = this.fetchView(0);
+    for (let n = 0; n < this.#usedCount; n++) {
+      const at = this.#used[n]!;
+      if (at < fetches && (mfn < 0 || this.#u32[(at >> 2) + 6] === mfn)) this.#setWriteTag(at >> 2, false);
     }
   }
 
   /** Forgets the block tables that fetch entries point to (of one frame, or all for -1): decoded code changed, not the translation. */
   forgetTables(mfn: number): void {
-    const start = this.fetchView(0) >> 2;
-    const end = (this.base + TLB_SET_BYTES) >> 2;
-    for (let i = start; i < end; i += ITLB_ENTRY_BYTES >> 2) {
-      if (mfn < 0 || (this.#u32[i + 3]! & 0x7fffffff) === mfn) this.#u32[i + 2] = this.#emptyTable;
+    const fetches = this.fetchView(0);
+    for (let n = 0; n < this.#usedCount; n++) {
+      const i = this.#used[n]! >> 2;
+      if (this.#used[n]! >= fetches && (mfn < 0 || (this.#u32[i + 3]! & 0x7fffffff) === mfn)) this.#u32[i + 2] = this.#emptyTable;
     }
+  }
+
+  /** After the entries' bytes were restored from a snapshot: finds out which are used, and shuts their host-side short cuts. */
+  restored(): void {
+    this.#usedCount = 0;
+    for (let at = this.base; at < this.fetchView(0); at += TLB_ENTRY_BYTES) {
+      if (this.#u32[(at >> 2) + 5] !== 0) this.#used[this.#usedCount++] = at;
+    }
+    for (let at = this.fetchView(0); at < this.base + TLB_SET_BYTES; at += ITLB_ENTRY_BYTES) {
+      if (this.#isFetchUsed(at >> 2)) this.#used[this.#usedCount++] = at;
+    }
+    this.protectFrame(-1);
+    this.forgetTables(-1);
   }
 
   /** Drops all entries, or all but the global ones. */
   flush(global: boolean): void {
-    for (let v = 0; v < DATA_VIEWS; v++) {
-      for (let e = 0, i = this.dataView(v) >> 2; e < TLB_ENTRIES; e++, i += TLB_ENTRY_BYTES >> 2) {
-        if (global || (this.#u32[i + 5]! & TlbFlag.GLOBAL) === 0) this.#emptyData(i, e);
-      }
+    let kept = 0;
+    for (let n = 0; n < this.#usedCount; n++) {
+      const at = this.#used[n]!;
+      if (!global && this.#isGlobal(at)) this.#used[kept++] = at;
+      else this.#empty(at);
     }
-    for (let v = 0; v < FETCH_VIEWS; v++) {
-      for (let e = 0, i = this.fetchView(v) >> 2; e < ITLB_ENTRIES; e++, i += ITLB_ENTRY_BYTES >> 2) {
-        if (global || (this.#u32[i + 3]! & ITLB_GLOBAL) === 0) this.#emptyFetch(i, e);
-      }
-    }
+    this.#usedCount = kept;
   }
 
   /** Drops the entries for one page in every view. */
   flushPage(lo: number, hi: number): void {
     for (let v = 0; v < DATA_VIEWS; v++) {
       const at = this.dataEntry(v, lo);
-      if (this.holds(at, lo, hi)) this.#emptyData(at >> 2, (lo >>> 12) & (TLB_ENTRIES - 1));
+      if (this.holds(at, lo, hi)) this.#drop(at);
     }
     for (let v = 0; v < FETCH_VIEWS; v++) {
       const at = this.fetchEntry(v, lo);
-      if (this.holds(at, lo, hi)) this.#emptyFetch(at >> 2, (lo >>> 12) & (ITLB_ENTRIES - 1));
+      if (this.holds(at, lo, hi)) this.#drop(at);
     }
   }
 
@@ -181,20 +201,43 @@ export class TlbSet {
     this.#u32[i + 2] = writable ? page : (page ^ 0x1000) >>> 0;
     this.#u32[i + 3] = this.#u32[i + 1]!;
   }
-  #emptyData(i: number, e: number): void {
+
+  #isGlobal(at: number): boolean {
+    const i = at >> 2;
+    if (at < this.fetchView(0)) return (this.#u32[i + 5]! & TlbFlag.GLOBAL) !== 0;
+    return (this.#u32[i + 3]! & ITLB_GLOBAL) !== 0;
+  }
+
+  /** A used fetch entry carries a page that selects it; an empty one does not. */
+  #isFetchUsed(i: number): boolean {
+    const e = ((i << 2) - this.fetchView(0)) / ITLB_ENTRY_BYTES;
+    return ((this.#u32[i]! >>> 12) & (ITLB_ENTRIES - 1)) === (e & (ITLB_ENTRIES - 1));
+  }
+
+  #drop(at: number): void {
+    const n = this.#used.subarray(0, this.#usedCount).indexOf(at);
+    this.#used[n] = this.#used[--this.#usedCount]!;
+    this.#empty(at);
+  }
+
+  #empty(at: number): void {
+    const i = at >> 2;
+    const isData = at < this.fetchView(0);
+    const e = isData
+      ? ((at - this.base) / TLB_ENTRY_BYTES) & (TLB_ENTRIES - 1)
+      : ((at - this.fetchView(0)) / ITLB_ENTRY_BYTES) & (ITLB_ENTRIES - 1);
     const page = (e ^ 1) << 12;
     this.#u32[i] = page;
     this.#u32[i + 1] = 0;
+    if (!isData) {
+      this.#u32[i + 2] = this.#emptyTable;
+      this.#u32[i + 3] = 0;
+      return;
+    }
     this.#u32[i + 2] = page;
     this.#u32[i + 3] = 0;
+    this.#u32[i + 4] = 0;
     this.#u32[i + 5] = 0;
     this.#u32[i + 6] = 0;
-    this.#u32[i + 4] = 0;
-  }
-  #emptyFetch(i: number, e: number): void {
-    this.#u32[i] = (e ^ 1) << 12;
-    this.#u32[i + 1] = 0;
-    this.#u32[i + 2] = this.#emptyTable;
-    this.#u32[i + 3] = 0;
   }
 }

@@ -11,6 +11,7 @@ import { attempted } from '../semantics/index.ts';
 import { type CpuState, SEG } from '../state.ts';
 import { calloutFor } from './callouts.ts';
 import type { CodeCache } from './code-cache.ts';
+import type { DebugTaps } from './debug-taps.ts';
 import { codeBits, FLAT_CODE } from './code-mode.ts';
 import { SpecialOp } from './interpreter.ts';
 import { type HandlerEntry, Lowering, type PageInfo, pageInfo } from './lower.ts';
@@ -42,6 +43,7 @@ export class BlockBuilder {
   onFirstCode: (mfn: number) => void = () => {};
   /** Called when all code was forgotten. */
   onClear: () => void = () => {};
+  taps: DebugTaps | undefined;
   readonly #s: CpuState;
   readonly #mmu: Mmu;
   readonly #cache: CodeCache;
@@ -139,6 +141,7 @@ export class BlockBuilder {
   /** Appends the instruction just decoded. @returns false if it ends the block. */
   #append(result: DecodeResult, offset: number, mode: number, info: PageInfo): boolean {
     const insn = this.#insn;
+    this.#probe(offset);
     if (!this.#withinLimit(offset, mode)) return this.#callout(raiseGp, offset, true);
     if (result === 'ud') return this.#callout(raiseUd, offset, true);
     if (result === 'gp') return this.#callout(raiseGp, offset, true);
@@ -153,6 +156,18 @@ export class BlockBuilder {
     if (entry === undefined) return this.#callout(raiseUd, offset, true);
     this.#lowering.instruction(insn, entry, offset, mode, info);
     return !entry.spec.terminator;
+  }
+
+  /** Puts a debugger's probe before the instruction just decoded: no instruction of its own, so it takes no tick. */
+  #probe(offset: number): void {
+    const taps = this.taps;
+    if (taps === undefined || taps.probes.size === 0) return;
+    const s = this.#s;
+    const rip = (s.get64(L.SLOT_BLOCK_RIP) + BigInt(offset)) & s.get64(L.RIP_MASK);
+    if (!taps.probes.has(rip)) return;
+    const execute: SystemInstruction = () => taps.probed(rip);
+    const id = this.callouts.push({ execute, insn: this.#insn.clone(), ends: false }) - 1;
+    this.#lowering.raw(SpecialOp.CALLOUT, offset, Math.max(1, this.#insn.length), id);
   }
 
   /** In code that is not flat every byte must lie within CS. */

@@ -198,7 +198,7 @@ export function allSpecs(): HandlerSpec[] {
 
 const HOT_MEMORY = /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|MOVZX|MOVSX|MOVSXD)\//;
 const HOT_REGISTER =
-  /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|LEA|INC|DEC|MOVZX|MOVSX|MOVSXD|NOP|SHL|SHR|SAR|IMUL|NEG|NOT|CBW|CWD|XCHG|CMOV\w+|SET\w+)[/]/;
+  /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|LEA|INC|DEC|MOVZX|MOVSX|MOVSXD|NOP|SHL|SHR|SAR|ROL|ROR|IMUL|NEG|NOT|CBW|CWD|XCHG|CMOV\w+|SET\w+)[/]/;
 
 /** Aliases count under one name: MOVUPS and MOVAPS are also MOVDQU, MOVDQA and so on. */
 const HOT_VECTOR =
@@ -214,8 +214,9 @@ export function isHot(spec: HandlerSpec): boolean {
   if (mnemonic === 'LEAVE') return stackMode !== 'sx' && spec.size !== 16;
   if (operands.some((x) => x.size === 16 && mnemonic !== 'MOVZX' && mnemonic !== 'MOVSX' && mnemonic !== 'MOV'))
     return false;
+  if (mnemonic === 'LEA') return spec.size >= 32;
   if (operands.some((x) => x.kind === 'm')) return HOT_MEMORY.test(key);
   if (/^(CMOV|SET)/.test(mnemonic)) return /(Z|NZ|B|NB|L|NL|LE|NLE|S|NS|BE|NBE)$/.test(mnemonic) && spec.size !== 16;
-  if (/^(IMUL|SHL|SHR|SAR)/.test(mnemonic)) return spec.size >= 32;
+  if (/^(IMUL|SHL|SHR|SAR|ROL|ROR)/.test(mnemonic)) return spec.size >= 32;
   return HOT_REGISTER.test(key);
 }

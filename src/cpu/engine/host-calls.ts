@@ -10,7 +10,7 @@ import type { CodeCache } from './code-cache.ts';
 import { FLAT_CODE } from './code-mode.ts';
 import { checksAlignment, type Processor } from './processor.ts';
 import * as R from './records.ts';
-import { Miss } from './runtime.ts';
+import { After, Miss } from './runtime.ts';
 
 const STACK_MNEMONICS = new Set(['PUSH', 'POP', 'PUSHF', 'POPF', 'CALL', 'RET', 'ENTER', 'LEAVE']);
 
@@ -103,7 +103,8 @@ export class HostCalls {
     const rip = s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc));
     const insn = this.#blocks.peekInstruction(rip & s.get64(L.RIP_MASK));
     if (insn === undefined) return VECTOR.GP;
-    this.#cpu.next = rip + BigInt(insn.length);
+    s.rip = rip & s.get64(L.RIP_MASK);
+    this.#cpu.length = insn.length;
     const segment = insn.memory.segment;
     const operand = this.#cpu.effectiveOffset(insn) + (segment >= SEG.FS ? s.base(segment) : 0n);
     if (insn.hasMem && BigInt.asUintN(64, operand) === linear) return segment === SEG.SS ? VECTOR.SS : VECTOR.GP;
@@ -148,30 +149,36 @@ export class HostCalls {
     return this.resolve(0);
   }
 
-  /** Executes an instruction in TypeScript. @returns 1 go on behind, 0 leave, else the next block. */
+  /** Executes an instruction in TypeScript. @returns what to do then: `After` in runtime.ts */
   #callout(pc: number): number {
     const s = this.#s;
-    const { execute, insn } = this.#blocks.callouts[s.get32(pc + R.R_IMM)]!;
-    const mask = s.get64(L.RIP_MASK);
-    const rip = (s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc))) & mask;
-    s.set32(L.FAULT_PC, pc);
-    s.rip = rip;
-    this.#cpu.next = (rip + BigInt(insn.length)) & mask;
+    const { execute, insn, ends } = this.#blocks.callouts[s.u32[(pc + R.R_IMM) >> 2]!]!;
+    s.u32[L.FAULT_PC >> 2] = pc;
+    this.#setRip(this.#cache.offsetOf(pc));
+    this.#cpu.length = insn.length;
     const flow = execute(this.#cpu, insn);
-    if (flow === Flow.NEXT && !this.#blocks.endsAt(pc)) return 1;
+    if (flow === Flow.NEXT && !ends) return After.NEXT;
     return this.#goOn(pc, flow);
   }
 
-  /** After a call-out that ends its block: RIP to BLOCK_RIP, unretired ticks back, and on or out. */
+  /** RIP = BLOCK_RIP + offset, by halves: this runs for every call-out. */
+  #setRip(offset: number): void {
+    const u32 = this.#s.u32;
+    const low = u32[L.SLOT_BLOCK_RIP >> 2]! + offset;
+    u32[L.RIP >> 2] = low;
+    u32[(L.RIP >> 2) + 1] = (u32[(L.SLOT_BLOCK_RIP >> 2) + 1]! + (low > 0xffffffff ? 1 : 0)) & u32[(L.RIP_MASK >> 2) + 1]!;
+  }
+
+  /** After a call-out that ends its block: BLOCK_RIP to where it goes on, unretired ticks back, and on or out. */
   #goOn(pc: number, flow: FlowResult): number {
     const s = this.#s;
     const left = s.u8[pc + R.R_LEFT]!;
-    if (flow === Flow.NEXT || flow === Flow.LEAVE) s.rip = this.#cpu.next;
+    if (flow === Flow.NEXT || flow === Flow.LEAVE) s.rip = this.#cpu.nextRip();
     s.i32[L.BUDGET >> 2]! += flow === Flow.RETRY ? left : left - 1;
-    s.set32(L.FAULT_PC, 0);
-    s.set64(L.SLOT_BLOCK_RIP, s.rip & s.get64(L.RIP_MASK));
+    s.u32[L.FAULT_PC >> 2] = 0;
+    s.u32[L.SLOT_BLOCK_RIP >> 2] = s.u32[L.RIP >> 2]!;
+    s.u32[(L.SLOT_BLOCK_RIP >> 2) + 1] = s.u32[(L.RIP >> 2) + 1]!;
     if (leaves(flow)) this.run.leave = true;
-    if (this.run.leave || mustStep(s) || s.get32(L.ACTIVITY) !== 0) return 0;
-    return this.resolve(0);
+    return this.run.leave || s.u32[L.ACTIVITY >> 2] !== 0 || mustStep(s) ? After.LEAVE : After.LOOK_UP;
   }
 }

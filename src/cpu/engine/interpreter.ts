@@ -27,9 +27,9 @@ import { Operation } from '../semantics/operation.ts';
 import type { Control, Runtime } from '../semantics/tier.ts';
 import { allSpecs, type HandlerSpec, isHot } from './handlers.ts';
 import { defineLookup, type Lookup, RecordControl } from './record-control.ts';
-import { RecordFields } from './record-fields.ts';
+import { defineRecordLinear, RecordFields } from './record-fields.ts';
 import * as R from './records.ts';
-import { defineHash, defineRuntime, IMPORTS, type Imports } from './runtime.ts';
+import { After, defineHash, defineRuntime, IMPORTS, type Imports } from './runtime.ts';
 
 /** Records that are not instructions, and those that TypeScript executes. Numbered before all handlers. */
 export const SpecialOp = {
@@ -74,12 +74,13 @@ export function buildInterpreter(memoryPages: number): InterpreterModule {
     Object.entries(IMPORTS).map(([name, [params, results]]) => [name, b.importFunction('env', name, params, results)]),
   ) as unknown as Imports;
   const runtime = defineRuntime(b, imports);
+  const linearOf = defineRecordLinear(b);
   const lookup = defineLookup(b, imports);
   const specs = allSpecs();
   const hot = specs.filter(isHot);
   const cold = specs.filter((s) => !isHot(s));
   const handlers = new Map([...hot, ...cold].map((spec, i) => [spec.key, { op: FIRST_HANDLER + i, spec }]));
-  const table = defineColdTable(b, cold, runtime, lookup, imports);
+  const table = defineColdTable(b, cold, runtime, lookup, imports, linearOf);
   defineRun(b, hot, imports, runtime, lookup, table);
   defineHash(b);
   return { bytes: b.finish(), handlers, hotCount: hot.length };
@@ -92,6 +93,7 @@ function defineColdTable(
   runtime: Runtime,
   lookup: Lookup,
   imports: Imports,
+  linearOf: ReturnType<typeof defineRecordLinear>,
 ) {
   const functions = cold.map((spec) =>
     b.func(
@@ -101,7 +103,8 @@ function defineColdTable(
       (f, pc) => {
         const leave = (t: Expr<'i32'>): void => f.return(i32.or(t, i32.const(BLOCK_END)));
         const control = new RecordControl(f, pc, lookup, imports, leave);
-        emitMeaning(f, pc, spec, runtime, control, false);
+        const fields = new RecordFields(pc, () => f.call(linearOf, pc));
+        emitMeaning(f, fields, spec, runtime, control, false);
         if (!spec.terminator) return i32.add(pc, i32.const(R.RECORD_BYTES));
         f.unreachable();
         return undefined;
@@ -114,7 +117,7 @@ function defineColdTable(
 
 function emitMeaning(
   f: FunctionBuilder,
-  pc: Local<'i32'>,
+  fields: RecordFields,
   spec: HandlerSpec,
   runtime: Runtime,
   control: Control,
@@ -122,7 +125,7 @@ function emitMeaning(
 ): void {
   const meaning = semantics[spec.mnemonic];
   if (meaning === undefined) throw new Error(`${spec.mnemonic} has no semantics`);
-  meaning(new Operation({ ...spec, f, fields: new RecordFields(pc), runtime, inline, control }));
+  meaning(new Operation({ ...spec, f, fields, runtime, inline, control }));
 }
 
 function defineRun(
@@ -154,7 +157,7 @@ function defineRun(
             };
             const special = specialHandlers(f, pc, imports, lookup, goBlock, advance);
             const inline = hot.map((spec) => (_: Label) => {
-              emitMeaning(f, pc, spec, runtime, new RecordControl(f, pc, lookup, imports, goBlock), true);
+              emitMeaning(f, new RecordFields(pc), spec, runtime, new RecordControl(f, pc, lookup, imports, goBlock), true);
               if (!spec.terminator) advance();
             });
             f.switch(i32.load16_u(pc, R.R_OP), [...special, ...inline], () => {
@@ -206,9 +209,9 @@ function specialHandlers(
   const arms: ((end: Label) => void)[] = [];
   arms[SpecialOp.END] = () => control.fallThrough();
   arms[SpecialOp.CALLOUT] = () => {
-    // 1: go on behind the record; 0: leave; else the next block.
     const r = f.let(f.call(imports.callout, pc), 'r');
-    f.if(i32.ne(r, i32.const(1)), () => goBlock(r));
+    f.if(i32.eq(r, i32.const(After.LOOK_UP)), () => goBlock(f.call(lookup, i32.const(0))));
+    f.if(i32.eqz(r), () => goBlock(r));
     advance();
   };
   arms[SpecialOp.STALE] = () => goBlock(f.call(imports.stale, pc));

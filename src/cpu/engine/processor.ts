@@ -27,8 +27,8 @@ export class Processor implements ProcessorContext {
   tlb!: TlbSet;
   /** A data TLB in which nothing hits: for as long as every access must be looked at. */
   missingTlb = 0;
-  /** RIP behind the instruction in execution, set by the call-out before it calls. */
-  next = 0n;
+  /** Bytes of the instruction in execution, set by the call-out before it calls; RIP is on the instruction. */
+  length = 0;
 
   constructor(s: CpuState, mem: Mmu) {
     this.s = s;
@@ -43,14 +43,14 @@ export class Processor implements ProcessorContext {
   }
 
   nextRip(): bigint {
-    return this.next;
+    return (this.s.rip + BigInt(this.length)) & this.s.get64(L.RIP_MASK);
   }
 
   effectiveOffset(insn: Instruction): bigint {
     const m = insn.memory;
     const s = this.s;
     let at = (BigInt(m.dispHi) << 32n) | BigInt(m.disp >>> 0);
-    if (m.ripRelative) at += this.next;
+    if (m.ripRelative) at += this.nextRip();
     if (m.base >= 0) at += s.reg(m.base);
     if (m.index >= 0) at += s.reg(m.index) << BigInt(m.scale);
     return at & (insn.addressSize === 64 ? ALL : insn.addressSize === 32 ? MASK_32 : MASK_16);

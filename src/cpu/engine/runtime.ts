@@ -33,6 +33,16 @@ export const IMPORTS = {
 /** What `miss` is asked for. */
 export const Miss = { READ: 0, MODIFY: 1, WRITE: 2 } as const;
 
+/** What `callout` answers. */
+export const After = {
+  /** Leave the run. */
+  LEAVE: 0,
+  /** On behind the record, in the same block. */
+  NEXT: 1,
+  /** On at BLOCK_RIP. */
+  LOOK_UP: 2,
+} as const;
+
 export type Imports = { [K in keyof typeof IMPORTS]: FuncRef<(typeof IMPORTS)[K][0], (typeof IMPORTS)[K][1]> };
 
 const at0 = i32.const(0);

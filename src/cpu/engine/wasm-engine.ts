@@ -22,6 +22,8 @@ import {
 import { BlockBuilder } from './blocks.ts';
 import { copyCanonicalState } from './canonical-state.ts';
 import { CodeCache } from './code-cache.ts';
+import { DIRTY, EngineSnapshots } from './engine-snapshot.ts';
+import { DebugTaps } from './debug-taps.ts';
 import { HostCalls, leaves, mustStep } from './host-calls.ts';
 import { SpecialOp } from './interpreter.ts';
 import { interpreterFor, linearMap, tiering } from './linear-map.ts';
@@ -59,6 +61,10 @@ export class WasmEngine implements Engine {
   readonly #run: (t: number) => void;
   readonly #hash: (at: number, bytes: number, seed: bigint) => bigint;
   readonly #calls: HostCalls;
+  /** Saving and restoring everything in here, invisible to guests. */
+  readonly snapshots: EngineSnapshots;
+  /** Where debuggers listen. */
+  readonly taps: DebugTaps;
   #current: Slot | undefined;
 
   constructor(options: EngineOptions) {
@@ -97,6 +103,33 @@ export class WasmEngine implements Engine {
     };
     this.#blocks.onClear = () => {
       for (const slot of this.#slots) slot?.tlb.forgetTables(-1);
+    };
+    this.taps = new DebugTaps(this.frames, {
+      protect: (mfn) => {
+        for (const slot of this.#slots) slot?.tlb.protectFrame(mfn);
+      },
+      forgetCode: () => this.#blocks.clear(),
+      now: () => this.now(),
+    });
+    this.#blocks.taps = this.taps;
+    this.snapshots = new EngineSnapshots({
+      state: this.state,
+      frames: this.frames,
+      dirty: this.#dirty,
+      slots: this.#slots,
+      current: () => this.#current,
+      makeCurrent: (slot) => {
+        if (slot) this.#makeCurrent(slot);
+        else this.#current = undefined;
+      },
+      frameReplaced: (mfn) => {
+        if (this.#cache.hasCode[mfn] !== 0) this.#cache.drop(mfn);
+      },
+      hash: (mfn) => BigInt.asUintN(64, this.#hash(this.frames.linear(mfn), PAGE_SIZE, 0n)),
+    });
+    this.frames.onScrub = (mfn) => {
+      this.#dirty[mfn]! |= DIRTY.SNAPSHOT;
+      if (this.#cache.hasCode[mfn] !== 0) this.#dropCode(mfn);
     };
     this.#calls = new HostCalls(this.state, this.#mmu, this.#cpu, this.#cache, this.#blocks);
     const instance = new WebAssembly.Instance(module, { env: { memory: this.memory, ...this.#calls.imports() } });
@@ -175,6 +208,7 @@ export class WasmEngine implements Engine {
     s.f64[L.TICK_BASE >> 3] = now + retired;
     s.set32(L.BUDGET_START, 0);
     s.set32(L.BUDGET, 0);
+    if (retired > 0) this.taps.onRun?.(this.#current!.index, now, retired);
     return retired;
   }
 
@@ -296,16 +330,18 @@ export class WasmEngine implements Engine {
   }
 
   frameWritten(mfn: number): void {
-    this.#dirty[mfn] = 1;
+    this.#dirty[mfn] = DIRTY.ALL;
+    if (this.taps.watched.has(mfn)) this.taps.replaced(mfn);
     if (this.#cache.hasCode[mfn] !== 0) this.#dropCode(mfn);
   }
 
   #written(mfn: number, offset: number, length: number): boolean {
-    this.#dirty[mfn] = 1;
-    if (this.#cache.hasCode[mfn] === 0) return true;
+    this.#dirty[mfn] = DIRTY.ALL;
+    const watched = this.taps.watched.size > 0 && this.taps.writes(mfn, offset, length);
+    if (this.#cache.hasCode[mfn] === 0) return !watched;
     if (!this.#cache.hits(mfn, offset, length)) return false;
     this.#dropCode(mfn);
-    return true;
+    return !watched;
   }
 
   #dropCode(mfn: number): void {
@@ -320,9 +356,10 @@ export class WasmEngine implements Engine {
   takeDirtyFrames(): Uint32Array {
     const out: number[] = [];
     for (let mfn = 0; mfn < this.#dirty.length; mfn++) {
-      if (this.#dirty[mfn] !== 0) out.push(mfn);
+      if ((this.#dirty[mfn]! & DIRTY.DIGEST) === 0) continue;
+      this.#dirty[mfn]! &= ~DIRTY.DIGEST;
+      out.push(mfn);
     }
-    this.#dirty.fill(0);
     for (const slot of this.#slots) slot?.tlb.protectFrame(-1);
     return Uint32Array.from(out);
   }

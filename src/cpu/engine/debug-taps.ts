@@ -1,0 +1,111 @@
+/**
+ * Where a debugger listens to the engine: instructions about to execute, writes to watched bytes, and who ran when.
+ * Listeners only take notes. Nothing here retires, delays or changes anything that a guest or the log could see.
+ */
+import type { Ticks } from '../../base/ticks.ts';
+import type { MachineMemory } from '../../memory/frames.ts';
+import { Flow, type FlowResult } from '../context.ts';
+
+/** What the taps need of the engine. */
+export interface TapHost {
+  /** Shuts the fast write path of a frame. */
+  protect(mfn: number): void;
+  /** Forgets all decoded code. */
+  forgetCode(): void;
+  now(): Ticks;
+}
+
+/** Bytes of one frame that are watched for writes. */
+export interface WatchedBytes {
+  readonly mfn: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A write to watched bytes, noted before a processor's store, after a store from outside. */
+export interface WatchedWrite {
+  readonly watch: WatchedBytes;
+  readonly tick: Ticks;
+  /** The hypervisor or a back end wrote, no processor. */
+  readonly outside: boolean;
+}
+
+export class DebugTaps {
+  /** Watches by frame. Read by the engine on every slow write. */
+  readonly watched = new Map<number, WatchedBytes[]>();
+  /** RIPs before which `onProbe` is told. */
+  readonly probes = new Set<bigint>();
+  onProbe: (rip: bigint, tick: Ticks) => void = () => {};
+  onWrite: (write: WatchedWrite) => void = () => {};
+  /** The vcpu in slot `index` retired `retired` ticks from `start` on. */
+  onRun: ((index: number, start: Ticks, retired: number) => void) | undefined;
+  readonly #frames: MachineMemory;
+  readonly #host: TapHost;
+  /** What watched bytes were when last seen, to tell whether a write from outside touched them. */
+  readonly #seen = new Map<WatchedBytes, Uint8Array>();
+
+  constructor(frames: MachineMemory, host: TapHost) {
+    this.#frames = frames;
+    this.#host = host;
+  }
+
+  /** Replaces all probes. */
+  setProbes(rips: Iterable<bigint>): void {
+    const wanted = new Set(rips);
+    if (wanted.size === this.probes.size && [...wanted].every((rip) => this.probes.has(rip))) return;
+    this.probes.clear();
+    for (const rip of wanted) this.probes.add(rip);
+    this.#host.forgetCode();
+  }
+
+  /** Replaces all watches; each lies within its frame. */
+  setWatches(watches: readonly WatchedBytes[]): void {
+    this.watched.clear();
+    this.#seen.clear();
+    for (const watch of watches) {
+      const list = this.watched.get(watch.mfn) ?? [];
+      list.push(watch);
+      this.watched.set(watch.mfn, list);
+      this.#seen.set(watch, this.#bytes(watch).slice());
+      this.#host.protect(watch.mfn);
+    }
+  }
+
+  // Called by the engine
+
+  probed(rip: bigint): FlowResult {
+    this.onProbe(rip, this.#host.now());
+    return Flow.NEXT;
+  }
+
+  /** A processor is about to write. @returns true if the frame is watched, so that its fast path must stay shut */
+  writes(mfn: number, offset: number, length: number): boolean {
+    const watches = this.watched.get(mfn);
+    if (watches === undefined) return false;
+    for (const watch of watches) {
+      if (offset >= watch.offset + watch.length || offset + length <= watch.offset) continue;
+      this.onWrite({ watch, tick: this.#host.now(), outside: false });
+      this.#seen.set(watch, EMPTY); // whatever it becomes is the processor's doing
+    }
+    return true;
+  }
+
+  /** The frame was written from outside. */
+  replaced(mfn: number): void {
+    for (const watch of this.watched.get(mfn) ?? []) {
+      const bytes = this.#bytes(watch);
+      const seen = this.#seen.get(watch)!;
+      // After a processor's store what was there is not known: better one note too many.
+      if (seen === EMPTY || bytes.some((byte, i) => byte !== seen[i])) {
+        this.onWrite({ watch, tick: this.#host.now(), outside: true });
+      }
+      this.#seen.set(watch, bytes.slice());
+    }
+  }
+
+  #bytes(watch: WatchedBytes): Uint8Array {
+    return this.#frames.frame(watch.mfn).subarray(watch.offset, watch.offset + watch.length);
+  }
+}
+
+const EMPTY = new Uint8Array(0);
