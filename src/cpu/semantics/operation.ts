@@ -39,6 +39,8 @@ export class Operation {
   readonly rep: '' | 'rep' | 'repnz';
   readonly control: Control;
   readonly memory: MemoryAccess;
+  /** Code for the dispatch loop, or so hot otherwise that calls are avoided. */
+  readonly inline: boolean;
   readonly runtime: Runtime;
   readonly flags = flags;
 
@@ -63,6 +65,7 @@ export class Operation {
     this.rep = o.rep;
     this.control = o.control;
     this.runtime = o.runtime;
+    this.inline = o.inline;
     this.memory = new MemoryAccess(o.f, o.fields, o.runtime, o.inline);
   }
 
@@ -132,7 +135,8 @@ export class Operation {
   /** Linear address of the memory operand, computed once. */
   linear(): Local<'i64'> {
     this.#linear ??= this.let(
-      i64.add(i64.and(this.offset(), i64.load(i32.const(0), L.ADDRESS_MASK)), this.fields.segmentBase()),
+      this.fields.linear() ??
+        i64.add(i64.and(this.offset(), i64.load(i32.const(0), L.ADDRESS_MASK)), this.fields.segmentBase()),
       'linear',
     );
     return this.#linear;

@@ -14,6 +14,8 @@ export interface Fields {
   index(): Expr<'i64'>;
   scale(): Expr<'i64'>;
   segmentBase(): Expr<'i64'>;
+  /** Linear address of the memory operand from all of these, where the tier has a function for it. */
+  linear(): Expr<'i64'> | undefined;
   disp(): Expr<'i64'>;
   /** Immediate, sign-extended from 32 bits. */
   imm(): Expr<'i64'>;

@@ -105,16 +105,25 @@ export class Vectors {
   /** Where the memory operand lies for reading, located once. */
   host(i: number): Local<'i32'> {
     if (this.#host !== undefined) return this.#host;
-    const bytes = this.o.width(i) / 8;
-    this.#checkAlignment(bytes);
-    this.#host = this.o.memory.read(this.o.linear(), bytes);
+    const { o } = this;
+    const bytes = o.width(i) / 8;
+    if (bytes === 16 && !o.inline && this.#isAligned(16)) {
+      const read = o.call(o.runtime.helpers.get('vector read_aligned')!, o.linear(), o.fields.pc());
+      this.#host = o.let(read as Expr<'i32'>, 'host');
+    } else {
+      this.#checkAlignment(bytes);
+      this.#host = o.memory.read(o.linear(), bytes);
+    }
     return this.#host;
+  }
+
+  #isAligned(bytes: number): boolean {
+    return bytes >= 16 && (this.#alignment === 'always' || (this.#alignment === 'default' && !this.vex));
   }
 
   #checkAlignment(bytes: number): void {
     const { o, f } = this;
-    const isChecked = this.#alignment === 'always' || (this.#alignment === 'default' && !this.vex);
-    if (!isChecked || bytes < 16) return;
+    if (!this.#isAligned(bytes)) return;
     f.if(i32.and(i32.wrap_i64(o.linear()), i32.const(bytes - 1)), () =>
       f.do(o.call(o.runtime.helpers.get('vector misaligned')!, o.fields.pc())),
     );
@@ -251,6 +260,14 @@ export function defineVectorHelpers(b: ModuleBuilder, runtime: Runtime): void {
   put(
     b.func('vector unavailable', ['i32', 'i32'], [], (f, gate, pc) => {
       f.do(f.call(runtime.raise, i32.load8_u(gate, L.VECTOR_GATE), i32.const(-1), pc));
+    }),
+  );
+  put(
+    b.func('vector read_aligned', ['i64', 'i32'], ['i32'], (f, linear, pc) => {
+      f.if(i32.and(i32.wrap_i64(linear), i32.const(15)), () =>
+        f.do(f.call(runtime.raise, i32.const(13), i32.const(0), pc)),
+      );
+      return f.call(runtime.read, linear, i32.const(16), pc);
     }),
   );
   put(
