@@ -1,13 +1,9 @@
-import { addTicks, NEVER, type Ticks } from '../base/ticks.ts';
+import type { Ticks } from '../base/ticks.ts';
+import { LapicTimer, type LapicTimerPort, type LapicTimerState } from './lapic-timer.ts';
 import { VectorSet } from './vector-set.ts';
 
 /** What a local APIC needs of the board around it. */
-export interface LapicPort {
-  now(): Ticks;
-  /** The timer's alarm: (re)set or, with NEVER, cancelled. */
-  setAlarm(deadline: Ticks): void;
-  /** The guest's TSC minus the tick, for TSC-deadline mode. */
-  tscOffset(): bigint;
+export interface LapicPort extends LapicTimerPort {
   /** CR8, the task priority's upper nibble, which the processor keeps. */
   taskPriority(): number;
   setTaskPriority(value: number): void;
@@ -17,7 +13,6 @@ export interface LapicPort {
   switchedOn?(): void;
   /** An interprocessor interrupt goes out. */
   send(message: IpiMessage): void;
-  timerNote(fired: boolean, deadline: Ticks): void;
 }
 
 /** Delivery modes of the interrupt command register, SDM 3A 11.6.1. */
@@ -82,10 +77,8 @@ const X2APIC_MSR = 0x800;
 /** IA32_APIC_BASE: enabled, x2APIC mode. */
 const BASE_ENABLED = 1 << 11;
 const BASE_X2APIC = 1 << 10;
-/** Timer modes, LVT bits 18..17. */
-const TIMER = { ONE_SHOT: 0, PERIODIC: 1, TSC_DEADLINE: 2 } as const;
-/** One cycle of the bus that the timer counts, ticks. Xen's virtual APIC runs at 100 MHz. */
-const BUS_CYCLE = 10;
+/** IA32_TSC_DEADLINE. */
+const TSC_DEADLINE = 0x6e0;
 
 export interface LapicState {
   base: number;
@@ -93,8 +86,7 @@ export interface LapicState {
   isr: number[];
   irr: number[];
   tprLow: number;
-  timerStart: number;
-  tscDeadline: bigint;
+  timer: LapicTimerState;
 }
 
 /**
@@ -110,13 +102,12 @@ export class Lapic {
   readonly #isr = new VectorSet();
   readonly #irr = new VectorSet();
   #tprLow = 0;
-  /** Tick at which the count began. */
-  #timerStart = 0;
-  #tscDeadline = 0n;
+  readonly timer: LapicTimer;
 
   constructor(id: number, bootstrap: boolean, port: LapicPort) {
     this.id = id;
     this.#port = port;
+    this.timer = new LapicTimer(port);
     this.#base = BASE_ENABLED | (bootstrap ? 0x100 : 0);
     this.reset();
   }
@@ -128,8 +119,7 @@ export class Lapic {
     this.#isr.clear();
     this.#irr.clear();
     this.#tprLow = 0;
-    this.#tscDeadline = 0n;
-    this.#port.setAlarm(NEVER);
+    this.timer.reset();
   }
 
   get enabled(): boolean {
@@ -191,14 +181,8 @@ export class Lapic {
 
   /** The timer's alarm went off. */
   timerFired(deadline: Ticks): void {
+    this.timer.fired(deadline);
     const lvt = this.#reg(R.LVT_TIMER);
-    this.#port.timerNote(true, deadline);
-    if (this.#timerMode() === TIMER.PERIODIC) {
-      const period = this.#period(this.#reg(R.TIMER_INITIAL));
-      const late = this.#port.now() - deadline;
-      this.#timerStart = deadline + period * Math.floor(late / period);
-      this.#arm((this.#timerStart + period) as Ticks);
-    } else this.#tscDeadline = 0n;
     if ((lvt & LVT_MASKED) === 0) this.request(lvt & 0xff);
   }
 
@@ -220,8 +204,12 @@ export class Lapic {
         return this.#processorPriority();
       case R.LDR:
         return this.x2apic ? this.#logicalX2() : this.#reg(R.LDR);
+      case R.TIMER_INITIAL:
+        return this.timer.initialCount;
       case R.TIMER_CURRENT:
-        return this.#currentCount();
+        return this.timer.currentCount;
+      case R.TIMER_DIVIDE:
+        return this.timer.divide;
       default:
         return this.#reg(at);
     }
@@ -265,11 +253,10 @@ export class Lapic {
         this.#registers[at] = this.x2apic ? value >>> 0 : (value & 0xff000000) >>> 0;
         break;
       case R.TIMER_INITIAL:
-        this.#startTimer(value >>> 0);
+        this.timer.initialCount = value >>> 0;
         break;
       case R.TIMER_DIVIDE:
-        this.#registers[at] = value & 0xb;
-        this.#startTimer(this.#reg(R.TIMER_INITIAL));
+        this.timer.divide = value;
         break;
       default:
         break; // reserved and read-only registers
@@ -280,7 +267,7 @@ export class Lapic {
 
   /** @returns undefined where there is no such register, or the APIC is not in x2APIC mode: #GP */
   readMsr(index: number): bigint | undefined {
-    if (index === 0x6e0) return this.#timerMode() === TIMER.TSC_DEADLINE ? this.#tscDeadline : 0n;
+    if (index === TSC_DEADLINE) return this.timer.tscDeadline;
     const at = this.#x2Offset(index);
     if (at === undefined || at === R.ICR2 || at === R.EOI || at === R.SELF_IPI || at === R.DFR) return undefined;
     if (at === R.ICR) return (BigInt(this.#reg(R.ICR2)) << 32n) | BigInt(this.#reg(R.ICR));
@@ -289,8 +276,8 @@ export class Lapic {
 
   /** @returns false for #GP */
   writeMsr(index: number, value: bigint): boolean {
-    if (index === 0x6e0) {
-      this.#setTscDeadline(value);
+    if (index === TSC_DEADLINE) {
+      this.timer.tscDeadline = value;
       return true;
     }
     const at = this.#x2Offset(index);
@@ -346,62 +333,10 @@ export class Lapic {
     });
   }
 
-  // The timer
-
   #writeLvt(at: number, value: number): void {
-    const before = this.#timerMode();
     const masked = this.#reg(R.SVR) & SVR_ENABLED ? 0 : LVT_MASKED;
     this.#registers[at] = (value & LVT_WRITABLE[at]) | masked;
-    if (at !== R.LVT_TIMER || this.#timerMode() === before) return;
-    // A change to or from TSC-deadline mode disarms the timer (SDM 3A 11.5.4.1).
-    if (before === TIMER.TSC_DEADLINE || this.#timerMode() === TIMER.TSC_DEADLINE) {
-      this.#tscDeadline = 0n;
-      this.#registers[R.TIMER_INITIAL] = 0;
-      this.#port.setAlarm(NEVER);
-    }
-  }
-
-  #timerMode(): number {
-    return (this.#reg(R.LVT_TIMER) >> 17) & 3;
-  }
-
-  /** Divide configuration: bits 3, 1, 0 are log2 of the divisor less one, 111 is 1. */
-  #divisor(): number {
-    const code = this.#reg(R.TIMER_DIVIDE);
-    return 1 << ((((code & 8) >> 1) + (code & 3) + 1) & 7);
-  }
-
-  #period(count: number): number {
-    return count * this.#divisor() * BUS_CYCLE;
-  }
-
-  #startTimer(count: number): void {
-    if (this.#timerMode() === TIMER.TSC_DEADLINE) return;
-    this.#registers[R.TIMER_INITIAL] = count;
-    this.#timerStart = this.#port.now();
-    this.#arm(count === 0 ? NEVER : addTicks(this.#port.now(), this.#period(count)));
-  }
-
-  #arm(deadline: Ticks): void {
-    if (deadline < NEVER) this.#port.timerNote(false, deadline);
-    this.#port.setAlarm(deadline);
-  }
-
-  #currentCount(): number {
-    const initial = this.#reg(R.TIMER_INITIAL);
-    if (initial === 0 || this.#timerMode() === TIMER.TSC_DEADLINE) return 0;
-    const gone = Math.floor((this.#port.now() - this.#timerStart) / this.#period(1));
-    if (this.#timerMode() === TIMER.PERIODIC) return initial - (gone % initial);
-    return Math.max(0, initial - gone);
-  }
-
-  #setTscDeadline(value: bigint): void {
-    if (this.#timerMode() !== TIMER.TSC_DEADLINE) return;
-    this.#tscDeadline = value;
-    const tick = value - this.#port.tscOffset();
-    const now = this.#port.now();
-    if (value === 0n || tick >= BigInt(NEVER)) this.#port.setAlarm(NEVER);
-    else this.#arm(tick <= BigInt(now) ? now : (Number(tick) as Ticks));
+    if (at === R.LVT_TIMER) this.timer.setMode((value >> 17) & 3);
   }
 
   save(): LapicState {
@@ -411,8 +346,7 @@ export class Lapic {
       isr: this.#isr.save(),
       irr: this.#irr.save(),
       tprLow: this.#tprLow,
-      timerStart: this.#timerStart,
-      tscDeadline: this.#tscDeadline,
+      timer: this.timer.save(),
     };
   }
 
@@ -423,8 +357,7 @@ export class Lapic {
     this.#isr.restore(s.isr);
     this.#irr.restore(s.irr);
     this.#tprLow = s.tprLow;
-    this.#timerStart = s.timerStart;
-    this.#tscDeadline = s.tscDeadline;
+    this.timer.restore(s.timer);
   }
 }
 

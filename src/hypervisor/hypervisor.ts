@@ -325,6 +325,18 @@ export class Xen implements Supervisor {
     line.length = 0;
   }
 
+  /** For snapshots: what is here besides the parts that save themselves. */
+  save(): { debugLines: [domain: number, line: number[]][] } {
+    return { debugLines: [...this.#debugLines].map(([domain, line]) => [domain.id, [...line]]) };
+  }
+  restore(state: ReturnType<Xen['save']>): void {
+    this.#debugLines.clear();
+    for (const [id, line] of state.debugLines) {
+      const domain = this.find(id);
+      if (domain) this.#debugLines.set(domain, [...line]);
+    }
+  }
+
   /** `n` ticks from now. */
   after(n: number): Ticks {
     return addTicks(this.now(), n);

@@ -28,7 +28,10 @@ describe.each(WIDTHS)('event_channel_op from a caller with %i-byte longs', (widt
   test('alloc_unbound: lowest free port from 1, its status, other domains are none of its business', () => {
     expect(alloc(7)).toMatchObject({ rc: 0, out: { port: 1 } });
     expect(alloc(DOMID.SELF)).toMatchObject({ rc: 0, out: { port: 2 } });
-    expect(status(1)).toMatchObject({ rc: 0, out: { status: EVTCHNSTAT.unbound, vcpu: 0, u: { unbound: { dom: 7 } } } });
+    expect(status(1)).toMatchObject({
+      rc: 0,
+      out: { status: EVTCHNSTAT.unbound, vcpu: 0, u: { unbound: { dom: 7 } } },
+    });
     expect(status(2).out.u.unbound).toEqual({ dom: domain.id });
     const other = f.domain();
     expect(alloc(0, other.id).rc).toBe(-E.PERM);
@@ -40,7 +43,12 @@ describe.each(WIDTHS)('event_channel_op from a caller with %i-byte longs', (widt
     const big = f.domain({ maxEventChannel: 100_000 });
     f.width = width;
     let port = 0;
-    const one = () => f.op(big.vcpus[0], 'event_channel_op', EVTCHNOP.alloc_unbound, abi.allocUnbound, { dom: DOMID.SELF, remote_dom: 0, port: 0 });
+    const one = () =>
+      f.op(big.vcpus[0], 'event_channel_op', EVTCHNOP.alloc_unbound, abi.allocUnbound, {
+        dom: DOMID.SELF,
+        remote_dom: 0,
+        port: 0,
+      });
     for (;;) {
       const { rc, out } = one();
       if (rc !== 0) {
@@ -59,7 +67,11 @@ describe.each(WIDTHS)('event_channel_op from a caller with %i-byte longs', (widt
     const peer = f.domain();
     const remotePort = peer.events.allocUnbound(domain.id);
     const bind = (remote_dom: number, remote_port: number) =>
-      f.op(v, 'event_channel_op', EVTCHNOP.bind_interdomain, abi.bindInterdomain, { remote_dom, remote_port, local_port: 0 });
+      f.op(v, 'event_channel_op', EVTCHNOP.bind_interdomain, abi.bindInterdomain, {
+        remote_dom,
+        remote_port,
+        local_port: 0,
+      });
     expect(bind(peer.id, 40).rc).toBe(-E.INVAL);
     expect(bind(peer.id, 4000).rc).toBe(-E.INVAL);
     expect(bind(777, 1).rc).toBe(-E.SRCH);
@@ -67,7 +79,10 @@ describe.each(WIDTHS)('event_channel_op from a caller with %i-byte longs', (widt
     expect([rc, out.local_port]).toEqual([0, 1]);
     expect(pendingBit(1)).toBe(true);
     expect(bind(peer.id, remotePort).rc).toBe(-E.INVAL);
-    expect(status(1).out).toMatchObject({ status: EVTCHNSTAT.interdomain, u: { interdomain: { dom: peer.id, port: remotePort } } });
+    expect(status(1).out).toMatchObject({
+      status: EVTCHNSTAT.interdomain,
+      u: { interdomain: { dom: peer.id, port: remotePort } },
+    });
 
     expect(peer.shared!.bit(peer.offsets.pending, remotePort)).toBe(false);
     expect(onPort(EVTCHNOP.send, 1)).toBe(0);
@@ -96,7 +111,8 @@ describe.each(WIDTHS)('event_channel_op from a caller with %i-byte longs', (widt
   });
 
   test('bind_virq: per vcpu and global ones', () => {
-    const bind = (virq: number, vcpu: number) => f.op(v, 'event_channel_op', EVTCHNOP.bind_virq, abi.bindVirq, { virq, vcpu, port: 0 });
+    const bind = (virq: number, vcpu: number) =>
+      f.op(v, 'event_channel_op', EVTCHNOP.bind_virq, abi.bindVirq, { virq, vcpu, port: 0 });
     expect(bind(VIRQ.TIMER, 1)).toMatchObject({ rc: 0, out: { port: 1 } });
     expect(bind(VIRQ.TIMER, 1).rc).toBe(-E.EXIST);
     expect(bind(VIRQ.TIMER, 0)).toMatchObject({ rc: 0, out: { port: 2 } });
@@ -125,7 +141,8 @@ describe.each(WIDTHS)('event_channel_op from a caller with %i-byte longs', (widt
     f.op(v, 'event_channel_op', EVTCHNOP.bind_ipi, abi.bindIpi, { vcpu: 0, port: 0 });
     f.op(v, 'event_channel_op', EVTCHNOP.bind_virq, abi.bindVirq, { virq: VIRQ.TIMER, vcpu: 0, port: 0 });
     f.op(v, 'event_channel_op', EVTCHNOP.bind_virq, abi.bindVirq, { virq: VIRQ.ARGO, vcpu: 0, port: 0 });
-    const bind = (port: number, vcpu: number) => f.op(v, 'event_channel_op', EVTCHNOP.bind_vcpu, abi.bindVcpu, { port, vcpu }).rc;
+    const bind = (port: number, vcpu: number) =>
+      f.op(v, 'event_channel_op', EVTCHNOP.bind_vcpu, abi.bindVcpu, { port, vcpu }).rc;
     expect([bind(1, 1), bind(2, 1), bind(3, 1), bind(4, 1)]).toEqual([0, -E.INVAL, -E.INVAL, 0]);
     expect([bind(1, 2), bind(9999, 1)]).toEqual([-E.NOENT, -E.INVAL]);
     expect(status(1).out.vcpu).toBe(1);
@@ -178,7 +195,9 @@ describe.each(WIDTHS)('event_channel_op from a caller with %i-byte longs', (widt
   });
 
   test('what is not there says so: pirqs, the FIFO ABI, unknown numbers', () => {
-    expect(f.op(v, 'event_channel_op', EVTCHNOP.bind_pirq, abi.bindPirq, { pirq: 1, flags: 0, port: 0 }).rc).toBe(-E.PERM);
+    expect(f.op(v, 'event_channel_op', EVTCHNOP.bind_pirq, abi.bindPirq, { pirq: 1, flags: 0, port: 0 }).rc).toBe(
+      -E.PERM,
+    );
     for (const sub of [EVTCHNOP.init_control, EVTCHNOP.expand_array, EVTCHNOP.set_priority, 99, -1]) {
       expect(f.call(v, 'event_channel_op', sub, ARG)).toBe(-E.NOSYS);
     }

@@ -43,10 +43,16 @@ describe.each(WIDTHS)('grant_table_op from a caller with %i-byte longs', (width)
       dev_bus_addr: 0n,
     }).out;
   const unmap = (handle: number, gfn: number) =>
-    one(GNTTABOP.unmap_grant_ref, abi.unmapGrantRef, { host_addr: BigInt(gfn) * 4096n, dev_bus_addr: 0n, handle, status: 99 }).out;
+    one(GNTTABOP.unmap_grant_ref, abi.unmapGrantRef, {
+      host_addr: BigInt(gfn) * 4096n,
+      dev_bus_addr: 0n,
+      handle,
+      status: 99,
+    }).out;
 
   test('query_size and setup_table', () => {
-    const query = (dom: number) => one(GNTTABOP.query_size, abi.querySize, { dom, nr_frames: 0, max_nr_frames: 0, status: 99 }).out;
+    const query = (dom: number) =>
+      one(GNTTABOP.query_size, abi.querySize, { dom, nr_frames: 0, max_nr_frames: 0, status: 99 }).out;
     expect(query(DOMID.SELF)).toMatchObject({ nr_frames: 1, max_nr_frames: 64, status: GNTST.okay });
     expect(query(granter.id).status).toBe(GNTST.permission_denied);
     expect(query(99).status).toBe(GNTST.bad_domain);
@@ -166,7 +172,9 @@ describe.each(WIDTHS)('grant_table_op from a caller with %i-byte longs', (width)
   test('copy between a grant and the own memory, both ways', () => {
     grant(8, 30);
     granter.physical.write(30 * 4096 + 100, Uint8Array.of(1, 2, 3, 4));
-    expect(copy(end(8, 0, granter.id, 100), end(undefined, 20, DOMID.SELF, 4092), 4, GNTCOPY.source_gref)).toBe(GNTST.okay);
+    expect(copy(end(8, 0, granter.id, 100), end(undefined, 20, DOMID.SELF, 4092), 4, GNTCOPY.source_gref)).toBe(
+      GNTST.okay,
+    );
     expect([...mapper.physical.read(20 * 4096 + 4092, 4)]).toEqual([1, 2, 3, 4]);
     expect(copy(end(undefined, 20, DOMID.SELF, 4093), end(8, 0, granter.id, 0), 3, GNTCOPY.dest_gref)).toBe(GNTST.okay);
     expect([...granter.physical.read(30 * 4096, 3)]).toEqual([2, 3, 4]);
@@ -190,12 +198,24 @@ describe.each(WIDTHS)('grant_table_op from a caller with %i-byte longs', (width)
   test('arrays of operations: each has its own status, a bad address ends them', () => {
     grant(8, 30);
     const size = BigInt(abi.mapGrantRef.size(width));
-    const op = (ref: number, gfn: number) => ({ host_addr: BigInt(gfn) * 4096n, flags: GNTMAP.host_map, ref, dom: granter.id, status: 99, handle: 0, dev_bus_addr: 0n });
+    const op = (ref: number, gfn: number) => ({
+      host_addr: BigInt(gfn) * 4096n,
+      flags: GNTMAP.host_map,
+      ref,
+      dom: granter.id,
+      status: 99,
+      handle: 0,
+      dev_bus_addr: 0n,
+    });
     f.put(v, abi.mapGrantRef, op(8, 9000));
     f.put(v, abi.mapGrantRef, op(7, 9001), ARG + size);
     f.put(v, abi.mapGrantRef, op(8, 9002), ARG + 2n * size);
     expect(f.call(v, 'grant_table_op', GNTTABOP.map_grant_ref, ARG, 3)).toBe(0);
-    expect([0n, 1n, 2n].map((i) => f.get(v, abi.mapGrantRef, ARG + i * size).status)).toEqual([0, GNTST.general_error, 0]);
+    expect([0n, 1n, 2n].map((i) => f.get(v, abi.mapGrantRef, ARG + i * size).status)).toEqual([
+      0,
+      GNTST.general_error,
+      0,
+    ]);
     expect(f.call(v, 'grant_table_op', GNTTABOP.map_grant_ref, ARG, -1)).toBe(-E.INVAL);
     expect(f.call(v, 'grant_table_op', GNTTABOP.map_grant_ref, 64n * 4096n - size, 2)).toBe(-E.FAULT);
   });
@@ -205,9 +225,17 @@ describe.each(WIDTHS)('grant_table_op from a caller with %i-byte longs', (width)
     expect(set(1)).toEqual({ rc: 0, out: { version: 1 } });
     expect(set(2)).toEqual({ rc: -E.NOSYS, out: { version: 1 } });
     expect(set(3).rc).toBe(-E.INVAL);
-    expect(one(GNTTABOP.get_version, abi.getVersion, { dom: DOMID.SELF, pad: 0, version: 0 })).toMatchObject({ rc: 0, out: { version: 1 } });
+    expect(one(GNTTABOP.get_version, abi.getVersion, { dom: DOMID.SELF, pad: 0, version: 0 })).toMatchObject({
+      rc: 0,
+      out: { version: 1 },
+    });
     expect(one(GNTTABOP.get_version, abi.getVersion, { dom: granter.id, pad: 0, version: 0 }).rc).toBe(-E.PERM);
-    const frames = one(GNTTABOP.get_status_frames, abi.getStatusFrames, { nr_frames: 1, dom: DOMID.SELF, status: 9, frame_list: DATA });
+    const frames = one(GNTTABOP.get_status_frames, abi.getStatusFrames, {
+      nr_frames: 1,
+      dom: DOMID.SELF,
+      status: 9,
+      frame_list: DATA,
+    });
     expect(frames.out.status).toBe(GNTST.general_error);
   });
 
@@ -215,7 +243,8 @@ describe.each(WIDTHS)('grant_table_op from a caller with %i-byte longs', (width)
     const own = mapper.grants.frames[0];
     own.setU32(8 * 8, 1 | (5 << 16));
     own.setU32(8 * 8 + 4, 40);
-    const swap = (ref_a: number, ref_b: number) => one(GNTTABOP.swap_grant_ref, abi.swapGrantRef, { ref_a, ref_b, status: 9 }).out.status;
+    const swap = (ref_a: number, ref_b: number) =>
+      one(GNTTABOP.swap_grant_ref, abi.swapGrantRef, { ref_a, ref_b, status: 9 }).out.status;
     expect(swap(8, 9)).toBe(GNTST.okay);
     expect(mapper.grants.entry(9)).toEqual({ flags: 1, domid: 5, frame: 40 });
     expect(mapper.grants.entry(8)).toEqual({ flags: 0, domid: 0, frame: 0 });
@@ -223,8 +252,13 @@ describe.each(WIDTHS)('grant_table_op from a caller with %i-byte longs', (width)
   });
 
   test('the rest is refused aloud', () => {
-    expect(one(GNTTABOP.transfer, abi.transfer, { mfn: 1, domid: granter.id, ref: 8, status: 9 }).out.status).toBe(GNTST.general_error);
-    expect(one(GNTTABOP.unmap_and_replace, abi.unmapAndReplace, { host_addr: 0n, new_addr: 0n, handle: 0, status: 9 }).out.status).toBe(GNTST.general_error);
+    expect(one(GNTTABOP.transfer, abi.transfer, { mfn: 1, domid: granter.id, ref: 8, status: 9 }).out.status).toBe(
+      GNTST.general_error,
+    );
+    expect(
+      one(GNTTABOP.unmap_and_replace, abi.unmapAndReplace, { host_addr: 0n, new_addr: 0n, handle: 0, status: 9 }).out
+        .status,
+    ).toBe(GNTST.general_error);
     expect(f.call(v, 'grant_table_op', GNTTABOP.cache_flush, ARG, 1)).toBe(-E.OPNOTSUPP);
     expect(f.call(v, 'grant_table_op', GNTTABOP.dump_table, ARG, 1)).toBe(-E.NOSYS);
     expect(f.call(v, 'grant_table_op', 77, ARG, 1)).toBe(-E.NOSYS);

@@ -24,7 +24,10 @@ describe.each(WIDTHS)('hvm_op from a caller with %i-byte longs', (width) => {
     domain.params[HVM_PARAM.STORE_PFN] = 0xfeffcn;
     domain.params[HVM_PARAM.CONSOLE_EVTCHN] = 2n;
     expect(param(HVMOP.get_param, HVM_PARAM.STORE_PFN)).toMatchObject({ rc: 0, out: { value: 0xfeffcn } });
-    expect(param(HVMOP.get_param, HVM_PARAM.CONSOLE_EVTCHN, 0n, domain.id)).toMatchObject({ rc: 0, out: { value: 2n } });
+    expect(param(HVMOP.get_param, HVM_PARAM.CONSOLE_EVTCHN, 0n, domain.id)).toMatchObject({
+      rc: 0,
+      out: { value: 2n },
+    });
     expect(param(HVMOP.get_param, HVM_PARAM.IDENT_PT).rc).toBe(-E.PERM);
     expect(param(HVMOP.get_param, HVM_PARAM.PAE_ENABLED).rc).toBe(-E.INVAL);
     expect(param(HVMOP.get_param, HVM_NR_PARAMS).rc).toBe(-E.INVAL);
@@ -75,7 +78,8 @@ describe.each(WIDTHS)('hvm_op from a caller with %i-byte longs', (width) => {
   });
 
   test('set_evtchn_upcall_vector: through the local APIC, for one vcpu', () => {
-    const set = (vcpu: number, vector: number) => f.op(v, 'hvm_op', HVMOP.set_evtchn_upcall_vector, abi.upcallVector, { vcpu, vector }).rc;
+    const set = (vcpu: number, vector: number) =>
+      f.op(v, 'hvm_op', HVMOP.set_evtchn_upcall_vector, abi.upcallVector, { vcpu, vector }).rc;
     expect([set(0, 0xf), set(5, 0xf3), set(0, 0xf3)]).toEqual([-E.INVAL, -E.NOENT, 0]);
     v.lapic.write(0xf0, 0x1ff);
     f.interrupts(v, true);
@@ -90,13 +94,23 @@ describe.each(WIDTHS)('hvm_op from a caller with %i-byte longs', (width) => {
   test('get_time, flush_tlbs, get_mem_type, pagetable_dying, guest_request', () => {
     f.machine.run(ticks(777));
     expect(f.op(v, 'hvm_op', HVMOP.get_time, abi.getTime, { now: 0n })).toMatchObject({ rc: 0, out: { now: 777n } });
-    expect([f.call(v, 'hvm_op', HVMOP.flush_tlbs, 0), f.call(v, 'hvm_op', HVMOP.flush_tlbs, ARG)]).toEqual([0, -E.INVAL]);
-    const type = (pfn: bigint) => f.op(v, 'hvm_op', HVMOP.get_mem_type, abi.getMemType, { domid: DOMID.SELF, mem_type: 9, pad0: 0, pad1: 0, pfn }).out.mem_type;
+    expect([f.call(v, 'hvm_op', HVMOP.flush_tlbs, 0), f.call(v, 'hvm_op', HVMOP.flush_tlbs, ARG)]).toEqual([
+      0,
+      -E.INVAL,
+    ]);
+    const type = (pfn: bigint) =>
+      f.op(v, 'hvm_op', HVMOP.get_mem_type, abi.getMemType, { domid: DOMID.SELF, mem_type: 9, pad0: 0, pad1: 0, pfn })
+        .out.mem_type;
     expect([type(3n), type(5000n)]).toEqual([HVMMEM.ram_rw, HVMMEM.mmio_dm]);
-    const dying = (domid: number) => f.op(v, 'hvm_op', HVMOP.pagetable_dying, abi.pagetableDying, { domid, pad: 0, pad1: 0, pad2: 0, gpa: 0n }).rc;
+    const dying = (domid: number) =>
+      f.op(v, 'hvm_op', HVMOP.pagetable_dying, abi.pagetableDying, { domid, pad: 0, pad1: 0, pad2: 0, gpa: 0n }).rc;
     expect([dying(DOMID.SELF), dying(0), dying(99)]).toEqual([-E.INVAL, -E.OPNOTSUPP, -E.SRCH]);
-    expect([f.call(v, 'hvm_op', HVMOP.guest_request_vm_event, 0), f.call(v, 'hvm_op', HVMOP.guest_request_vm_event, 1)]).toEqual([0, -E.INVAL]);
+    expect([
+      f.call(v, 'hvm_op', HVMOP.guest_request_vm_event, 0),
+      f.call(v, 'hvm_op', HVMOP.guest_request_vm_event, 1),
+    ]).toEqual([0, -E.INVAL]);
     expect(f.call(v, 'hvm_op', HVMOP.altp2m, ARG)).toBe(-E.OPNOTSUPP);
-    for (const sub of [HVMOP.set_pci_intx_level, HVMOP.inject_trap, 200]) expect(f.call(v, 'hvm_op', sub, ARG)).toBe(-E.NOSYS);
+    for (const sub of [HVMOP.set_pci_intx_level, HVMOP.inject_trap, 200])
+      expect(f.call(v, 'hvm_op', sub, ARG)).toBe(-E.NOSYS);
   });
 });

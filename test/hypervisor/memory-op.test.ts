@@ -17,7 +17,11 @@ describe.each(WIDTHS)('memory_op from a caller with %i-byte longs', (width) => {
     domain = f.domain();
     v = domain.vcpus[0];
   });
-  const reservation = (sub: number, gfns: number[], more: { order?: number; domid?: number; flags?: number; count?: bigint } = {}) => {
+  const reservation = (
+    sub: number,
+    gfns: number[],
+    more: { order?: number; domid?: number; flags?: number; count?: bigint } = {},
+  ) => {
     for (const [i, gfn] of gfns.entries()) f.put(v, pfn, gfn, DATA + BigInt(i * width));
     return f.op(v, 'memory_op', sub, abi.reservation, {
       extent_start: DATA,
@@ -74,7 +78,8 @@ describe.each(WIDTHS)('memory_op from a caller with %i-byte longs', (width) => {
   });
 
   test('memory_map: as many entries as fit, -ENOSYS without a map', () => {
-    const ask = (nr_entries: number) => f.op(v, 'memory_op', XENMEM.memory_map, abi.memoryMap, { nr_entries, buffer: DATA });
+    const ask = (nr_entries: number) =>
+      f.op(v, 'memory_op', XENMEM.memory_map, abi.memoryMap, { nr_entries, buffer: DATA });
     expect(ask(8).rc).toBe(-E.NOSYS);
     f.control.domain(domain.id);
     const entries = [
@@ -143,17 +148,27 @@ describe.each(WIDTHS)('memory_op from a caller with %i-byte longs', (width) => {
       f.put(v, pfn, 7000 + i, DATA + 0x100n + BigInt(i * width));
       f.put(v, i32, 99, DATA + 0x200n + BigInt(i * 4));
     }
-    const batch = { domid: DOMID.SELF, space: MAPSPACE.grant_table, size: 3, foreign_domid: 0, idxs: DATA, gpfns: DATA + 0x100n, errs: DATA + 0x200n };
+    const batch = {
+      domid: DOMID.SELF,
+      space: MAPSPACE.grant_table,
+      size: 3,
+      foreign_domid: 0,
+      idxs: DATA,
+      gpfns: DATA + 0x100n,
+      errs: DATA + 0x200n,
+    };
     expect(f.op(v, 'memory_op', XENMEM.add_to_physmap_batch, abi.addToPhysmapBatch, batch).rc).toBe(0);
     expect([0, 1, 2].map((i) => f.get(v, i32, DATA + 0x200n + BigInt(4 * i)))).toEqual([0, -E.INVAL, 0]);
-    const again = (change: object) => f.op(v, 'memory_op', XENMEM.add_to_physmap_batch, abi.addToPhysmapBatch, { ...batch, ...change }).rc;
+    const again = (change: object) =>
+      f.op(v, 'memory_op', XENMEM.add_to_physmap_batch, abi.addToPhysmapBatch, { ...batch, ...change }).rc;
     expect(again({ space: MAPSPACE.gmfn_range })).toBe(-E.INVAL);
     expect(again({ space: MAPSPACE.gmfn_foreign })).toBe(-E.PERM);
     expect(again({ foreign_domid: 3 })).toBe(-E.INVAL);
   });
 
   test('remove_from_physmap makes a hole; the page still counts', () => {
-    const remove = (gpfn: number) => f.op(v, 'memory_op', XENMEM.remove_from_physmap, abi.removeFromPhysmap, { domid: DOMID.SELF, gpfn }).rc;
+    const remove = (gpfn: number) =>
+      f.op(v, 'memory_op', XENMEM.remove_from_physmap, abi.removeFromPhysmap, { domid: DOMID.SELF, gpfn }).rc;
     expect([remove(9), remove(9), remove(123456)]).toEqual([0, -E.NOENT, -E.NOENT]);
     expect(domain.p2m.mfn(9)).toBe(-1);
     expect(domain.pages).toBe(RAM_PAGES);

@@ -117,7 +117,8 @@ describe.each(WIDTHS)('sched_op from a caller with %i-byte longs', (width) => {
     f = new Fixture(width, { slice_ticks: 1e9, timeslice_ticks: 1e9 });
     domain = f.domain();
     v = domain.vcpus[0];
-    const dog = (id: number, timeout: number) => f.op(v, 'sched_op', SCHEDOP.watchdog, abi.watchdog, { id, timeout }).rc;
+    const dog = (id: number, timeout: number) =>
+      f.op(v, 'sched_op', SCHEDOP.watchdog, abi.watchdog, { id, timeout }).rc;
     expect([dog(0, 5), dog(0, 1), dog(0, 1)]).toEqual([1, 2, -E.NOSPC]);
     expect([dog(3, 1), dog(0, 0)]).toEqual([-E.INVAL, -E.INVAL]);
     expect(dog(2, 0)).toBe(0);
@@ -130,14 +131,17 @@ describe.each(WIDTHS)('sched_op from a caller with %i-byte longs', (width) => {
   });
 
   test('what only Domain 0 may, and what is not there', () => {
-    expect(f.op(v, 'sched_op', SCHEDOP.remote_shutdown, abi.remoteShutdown, { domain_id: domain.id, reason: 0 }).rc).toBe(-E.PERM);
+    expect(
+      f.op(v, 'sched_op', SCHEDOP.remote_shutdown, abi.remoteShutdown, { domain_id: domain.id, reason: 0 }).rc,
+    ).toBe(-E.PERM);
     expect(f.call(v, 'sched_op', SCHEDOP.pin_override, ARG)).toBe(-E.PERM);
     expect(f.call(v, 'sched_op', 44, ARG)).toBe(-E.NOSYS);
   });
 
   test('set_timer_op: VIRQ_TIMER at the tick; 0 stops; what is past comes at once; absurd ones in 100 ms', () => {
     const port = domain.events.bindVirq(0, 0);
-    const set = (t: bigint) => (width === 8 ? f.call(v, 'set_timer_op', t) : f.call(v, 'set_timer_op', t & 0xffffffffn, t >> 32n));
+    const set = (t: bigint) =>
+      width === 8 ? f.call(v, 'set_timer_op', t) : f.call(v, 'set_timer_op', t & 0xffffffffn, t >> 32n);
     const pending = () => domain.events.isPending(port);
     expect(set(500n)).toBe(0);
     f.machine.run(ticks(499));

@@ -12,14 +12,53 @@ import type { Vcpu } from '../../src/hypervisor/vcpu.ts';
 import { ARG, DATA, Fixture, HOLE, WIDTHS } from './fixture.ts';
 
 const REGS32 = {
-  eax: 1, ecx: 2, edx: 3, ebx: 4, esp: 5, ebp: 6, esi: 7, edi: 8, eip: 0x100000, eflags: 2, cr0: 0x11, cr3: 0, cr4: 0, pad1: 0, efer: 0n,
-  cs_base: 0, ds_base: 0, ss_base: 0, es_base: 0, tr_base: 0,
-  cs_limit: 0xffffffff, ds_limit: 0xffffffff, ss_limit: 0xffffffff, es_limit: 0xffffffff, tr_limit: 0x67,
-  cs_ar: 0xc9b, ds_ar: 0xc93, ss_ar: 0xc93, es_ar: 0xc93, tr_ar: 0x8b, pad2: new Uint8Array(6),
+  eax: 1,
+  ecx: 2,
+  edx: 3,
+  ebx: 4,
+  esp: 5,
+  ebp: 6,
+  esi: 7,
+  edi: 8,
+  eip: 0x100000,
+  eflags: 2,
+  cr0: 0x11,
+  cr3: 0,
+  cr4: 0,
+  pad1: 0,
+  efer: 0n,
+  cs_base: 0,
+  ds_base: 0,
+  ss_base: 0,
+  es_base: 0,
+  tr_base: 0,
+  cs_limit: 0xffffffff,
+  ds_limit: 0xffffffff,
+  ss_limit: 0xffffffff,
+  es_limit: 0xffffffff,
+  tr_limit: 0x67,
+  cs_ar: 0xc9b,
+  ds_ar: 0xc93,
+  ss_ar: 0xc93,
+  es_ar: 0xc93,
+  tr_ar: 0x8b,
+  pad2: new Uint8Array(6),
 };
 const REGS64 = {
-  rax: 1n, rcx: 0n, rdx: 0n, rbx: 0n, rsp: 0xffff800000001000n, rbp: 0n, rsi: 0n, rdi: 9n, rip: 0xffffffff81000000n, rflags: 2n,
-  cr0: 0x80000011n, cr3: 0x5000n, cr4: 0x20n, efer: 0x100n,
+  rax: 1n,
+  rcx: 0n,
+  rdx: 0n,
+  rbx: 0n,
+  rsp: 0xffff800000001000n,
+  rbp: 0n,
+  rsi: 0n,
+  rdi: 9n,
+  rip: 0xffffffff81000000n,
+  rflags: 2n,
+  cr0: 0x80000011n,
+  cr3: 0x5000n,
+  cr4: 0x20n,
+  efer: 0x100n,
 };
 
 describe.each(WIDTHS)('vcpu_op from a caller with %i-byte longs', (width) => {
@@ -50,7 +89,12 @@ describe.each(WIDTHS)('vcpu_op from a caller with %i-byte longs', (width) => {
     f.machine.run(ticks(150));
     f.engine.switchTo(other.slot);
     const s = f.engine.state;
-    expect([s.rip, s.reg(REG.RDI), s.reg(REG.RSP), s.cr3]).toEqual([0xffffffff81000000n, 9n, 0xffff800000001000n, 0x5000n]);
+    expect([s.rip, s.reg(REG.RDI), s.reg(REG.RSP), s.cr3]).toEqual([
+      0xffffffff81000000n,
+      9n,
+      0xffff800000001000n,
+      0x5000n,
+    ]);
     expect([s.efer & EFER.LMA, s.is64, s.attributes(SEG.SS), s.cpl]).toEqual([EFER.LMA, true, 0xc093, 0]);
     expect(op(VCPUOP.down, 1)).toBe(0);
     expect(op(VCPUOP.is_up, 1)).toBe(0);

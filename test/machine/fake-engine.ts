@@ -15,7 +15,7 @@ import { MachineMemory, PAGE_SIZE } from '../../src/memory/frames.ts';
 import type { P2m } from '../../src/memory/p2m.ts';
 
 export type Step = number | ((cpu: FakeEngine, exits: ProcessorExits) => ExitResult | undefined);
-export type Script = Iterator<Step, undefined>;
+export type Script = Generator<Step, void, unknown>;
 
 const BASE = 0x10000;
 
@@ -80,7 +80,7 @@ export class FakeEngine implements Engine {
     let spent = 0;
     while (spent < budget && this.state.get32(ACTIVITY) === 0) {
       if (slot.left === 0) {
-        const step = slot.script?.next().value ?? 1_000_000_000;
+        const step = (slot.script?.next().value as Step | undefined) ?? 1_000_000_000;
         if (typeof step === 'function') {
           const result = step(this, slot.exits) ?? Exit.CONTINUE;
           this.#now = now + ++spent;

@@ -67,7 +67,13 @@ export const CALLBACK = { GSI: 0, PCI_INTX: 1, VECTOR: 2 } as const;
 export const hvmParam = struct('xen_hvm_param', { domid: u16, pad: u16, index: u32, value: u64 });
 export const upcallVector = struct('xen_hvm_evtchn_upcall_vector', { vcpu: u32, vector: u8 });
 export const getTime = struct('xen_hvm_get_time', { now: u64 });
-export const pagetableDying = struct('xen_hvm_pagetable_dying', { domid: u16, pad: u16, pad1: u16, pad2: u16, gpa: u64 });
+export const pagetableDying = struct('xen_hvm_pagetable_dying', {
+  domid: u16,
+  pad: u16,
+  pad1: u16,
+  pad2: u16,
+  gpa: u64,
+});
 export const getMemType = struct('xen_hvm_get_mem_type', { domid: u16, mem_type: u16, pad0: u16, pad1: u16, pfn: u64 });
 export const HVMMEM = { ram_rw: 0, ram_ro: 1, mmio_dm: 2 } as const;
 

@@ -32,7 +32,9 @@ export class Call {
   }
   /** Argument `i` as `unsigned long` or guest handle. */
   long(i: number): bigint {
-    return (BigInt(this.words[i * 2 + 1]) << 32n) | BigInt(this.words[i * 2]);
+    const high = this.words[i * 2 + 1];
+    const low = BigInt(this.words[i * 2]);
+    return high === 0 ? low : (BigInt(high) << 32n) | low;
   }
   /** As `long`, as a number: exact to 2^53. */
   num(i: number): number {

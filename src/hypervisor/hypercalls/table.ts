@@ -101,7 +101,7 @@ export class Hypercalls {
     let high: number;
     if (typeof result === 'number') {
       low = result | 0;
-      high = Math.floor(result / 0x1_0000_0000);
+      high = result === low ? low >> 31 : Math.floor(result / 0x1_0000_0000);
     } else {
       low = Number(BigInt.asIntN(32, result));
       high = Number(BigInt.asIntN(32, result >> 32n));
