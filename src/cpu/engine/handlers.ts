@@ -196,9 +196,9 @@ export function allSpecs(): HandlerSpec[] {
   return [...found.values()];
 }
 
-const HOT_MEMORY = /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|MOVZX|MOVSX|MOVSXD)\//;
+const HOT_MEMORY = /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|MOVZX|MOVSX|MOVSXD|NOP)\//;
 const HOT_REGISTER =
-  /^(MOV|ADD|SUB|CMP|AND|OR|XOR|TEST|LEA|INC|DEC|MOVZX|MOVSX|MOVSXD|NOP|SHL|SHR|SAR|ROL|ROR|IMUL|NEG|NOT|CBW|CWD|XCHG|CMOV\w+|SET\w+)[/]/;
+  /^(MOV|ADD|ADC|SUB|SBB|CMP|AND|OR|XOR|TEST|LEA|INC|DEC|MOVZX|MOVSX|MOVSXD|NOP|SHL|SHR|SAR|ROL|ROR|IMUL|NEG|NOT|CBW|CWD|XCHG|CMOV\w+|SET\w+)[/]/;
 
 /** Aliases count under one name: MOVUPS and MOVAPS are also MOVDQU, MOVDQA and so on. */
 const HOT_VECTOR =
@@ -215,6 +215,7 @@ export function isHot(spec: HandlerSpec): boolean {
   if (operands.some((x) => x.size === 16 && mnemonic !== 'MOVZX' && mnemonic !== 'MOVSX' && mnemonic !== 'MOV'))
     return false;
   if (mnemonic === 'LEA') return spec.size >= 32;
+  if (/^(ADC|SBB)/.test(mnemonic) && spec.size < 32) return false;
   if (operands.some((x) => x.kind === 'm')) return HOT_MEMORY.test(key);
   if (/^(CMOV|SET)/.test(mnemonic)) return /(Z|NZ|B|NB|L|NL|LE|NLE|S|NS|BE|NBE)$/.test(mnemonic) && spec.size !== 16;
   if (/^(IMUL|SHL|SHR|SAR|ROL|ROR)/.test(mnemonic)) return spec.size >= 32;
