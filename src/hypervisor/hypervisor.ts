@@ -326,10 +326,14 @@ export class Xen implements Supervisor {
   }
 
   /** For snapshots: what is here besides the parts that save themselves. */
-  save(): { debugLines: [domain: number, line: number[]][] } {
-    return { debugLines: [...this.#debugLines].map(([domain, line]) => [domain.id, [...line]]) };
+  save(): { debugLines: [domain: number, line: number[]][]; shutdowns: number[] } {
+    return {
+      debugLines: [...this.#debugLines].map(([domain, line]) => [domain.id, [...line]]),
+      shutdowns: this.#shutdowns.map((domain) => domain.id),
+    };
   }
   restore(state: ReturnType<Xen['save']>): void {
+    this.#shutdowns.splice(0, Infinity, ...state.shutdowns.flatMap((id) => this.find(id) ?? []));
     this.#debugLines.clear();
     for (const [id, line] of state.debugLines) {
       const domain = this.find(id);

@@ -183,6 +183,7 @@ export class Scheduling {
   }
 
   restore(state: SchedulingState, find: (domain: number, vcpu: number) => Vcpu): void {
+    for (const p of this.#pcpus) if (p.current) p.current.pcpu = -1;
     for (const [i, s] of state.pcpus.entries()) {
       const p = this.#pcpus[i];
       p.current = s.current ? find(s.current[0], s.current[1]) : undefined;
