@@ -1,31 +1,62 @@
 #!/usr/bin/env node
-/** The command line: `rexen COMMAND`. One file a command under commands/. */
+/** The command line: `rexen COMMAND`. One file a command under commands/, loaded only when it is asked for. */
 import { Command, CommanderError } from 'commander';
-import './host/v8.ts';
 import { STATUS, VERSION } from './commands/common.ts';
-import { addDemo } from './commands/demo.ts';
-import { addEvents } from './commands/events.ts';
-import { addInfo } from './commands/info.ts';
-import { addRecord } from './commands/record.ts';
-import { addReplay } from './commands/replay.ts';
+import { quietPipes } from './host/output.ts';
 
-const program = new Command('rexen')
-  .description('Xen with a memory: boots Xen guests, records everything, replays it bit for bit.')
-  .version(VERSION)
-  .exitOverride()
-  .configureHelp({ showGlobalOptions: false })
-  .addHelpText('after', '\nExample:\n  rexen demo');
+interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** Describes the command's arguments and options, and what it does. */
+  readonly load: () => Promise<(command: Command) => void>;
+}
 
-addRecord(program);
-addReplay(program);
-addEvents(program);
-addInfo(program);
-addDemo(program);
+const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'record',
+    summary: 'boot domains and record everything they do',
+    load: async () => (await import('./commands/record.ts')).describeRecord,
+  },
+  {
+    name: 'replay',
+    summary: 'run a recording again and check every effect',
+    load: async () => (await import('./commands/replay.ts')).describeReplay,
+  },
+  {
+    name: 'events',
+    summary: 'print the events of a recording',
+    load: async () => (await import('./commands/events.ts')).describeEvents,
+  },
+  {
+    name: 'info',
+    summary: 'say what a recording is and holds',
+    load: async () => (await import('./commands/info.ts')).describeInfo,
+  },
+  {
+    name: 'demo',
+    summary: 'see the main job done in a few seconds',
+    load: async () => (await import('./commands/demo.ts')).describeDemo,
+  },
+];
 
-for (const command of program.commands) command.exitOverride();
+async function main(args: readonly string[]): Promise<void> {
+  const program = new Command('rexen')
+    .description('Xen with a memory: boots Xen guests, records everything, replays it bit for bit.')
+    .version(VERSION)
+    .exitOverride()
+    .addHelpText('after', '\nrexen COMMAND --help says more, with an example.\n\nExample:\n  rexen demo');
+  const named = args[0] === 'help' ? args[1] : args[0];
+  for (const { name, summary, load } of COMMANDS) {
+    const command = program.command(name).summary(summary).exitOverride();
+    if (name === named) (await load())(command);
+  }
+  if (args.length === 0) program.help();
+  await program.parseAsync(args, { from: 'user' });
+}
 
+quietPipes();
 try {
-  await program.parseAsync();
+  await main(process.argv.slice(2));
 } catch (error) {
   // Commander has said what was wrong with the arguments; everything else is for people too, without a stack.
   if (error instanceof CommanderError) {

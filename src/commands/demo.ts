@@ -1,11 +1,8 @@
 /** `rexen demo`: the main job on the guests that ship with the project. */
-import { existsSync } from 'node:fs';
-import { relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { REG } from '../cpu/state.ts';
 import { FileSource, sha256 } from '../host/files.ts';
-import { ImageTable } from '../host/images.ts';
+import { ImageTable, shippedGuest } from '../host/images.ts';
 import { hostSeconds, Output, Progress } from '../host/output.ts';
 import { type RecordResult, recordSession } from '../host/recorder.ts';
 import type { EventOf } from '../log/event.ts';
@@ -18,9 +15,9 @@ import { divergenceText } from '../../replay/divergence.ts';
 import { disassemblyText, registersText } from '../../replay/inspect.ts';
 import { lanes, moments } from '../../replay/lanes.ts';
 import { ReplaySession } from '../../replay/session.ts';
+import { sessionBuilder } from '../../replay/session-builder.ts';
 import { SymbolTable } from '../../replay/symbols.ts';
 import { bytesText, DEFAULT_WALLCLOCK_MS, STATUS, submitWallclock, XEN_NAMES } from './common.ts';
-import { sessionBuilder } from './replay.ts';
 import { startRecording } from './record.ts';
 
 /** The three domains: two that talk over a ring in a granted page, as split drivers do, and one that keeps time. */
@@ -30,10 +27,8 @@ const DOMAINS = [
   { name: 'ticker', guest: 'ticker', cmdline: 'ticks=8 period_ms=1' },
 ];
 
-export function addDemo(program: Command): void {
-  program
-    .command('demo')
-    .summary('see the main job done in a few seconds')
+export function describeDemo(command: Command): void {
+  command
     .description(
       'Boots three small domains, records them, replays and checks the recording, goes back to an event and looks around there.',
     )
@@ -79,7 +74,7 @@ const indent = (line: string) => `   ${line}`;
 async function recordDemo(say: Say, output: string | undefined): Promise<{ path: string; result: RecordResult }> {
   const images = new ImageTable();
   const domains = DOMAINS.map(({ name, guest, cmdline }) => {
-    const { config } = parseDomainConfig(domainText(name, guestPath(guest), cmdline), `${name}.cfg`);
+    const { config } = parseDomainConfig(domainText(name, shippedGuest(guest), cmdline), `${name}.cfg`);
     return { config, kernel: images.add(config.kernel!, 'guest') };
   });
   await say('1. Record three domains on one processor: back and front talk over a granted page, ticker keeps time', '');
@@ -111,13 +106,6 @@ function domainText(name: string, kernel: string, cmdline: string): string {
   return `${Object.entries(settings)
     .map(([key, value]) => `${key} = "${value}"\n`)
     .join('')}memory = 16\n`;
-}
-
-function guestPath(guest: string): string {
-  const path = fileURLToPath(new URL(`../../test/guests/${guest}.elf`, import.meta.url));
-  if (!existsSync(path)) throw new Error(`the demo's guest ${path} is missing; it ships with rexen's sources`);
-  const short = relative(process.cwd(), path);
-  return short.startsWith('..') ? path : short;
 }
 
 /** @returns the seconds it took, or undefined if it diverged */

@@ -16,11 +16,9 @@ interface EventsOptions {
   json?: boolean;
 }
 
-export function addEvents(program: Command): void {
-  program
-    .command('events')
+export function describeEvents(command: Command): void {
+  command
     .argument('<file>', 'a recording')
-    .summary('print the events of a recording')
     .description('Prints the events of a recording, one a line.')
     .option('--kind <kinds>', 'only these kinds, separated by commas', kindList)
     .option('--domain <n>', 'only events of this domain', wholeNumber)

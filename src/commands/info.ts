@@ -5,11 +5,9 @@ import { endingText, type RecordingInfo, recordingInfo } from '../log/info.ts';
 import { grouped, quote } from '../log/print.ts';
 import { bytesText, STATUS, withRecording } from './common.ts';
 
-export function addInfo(program: Command): void {
-  program
-    .command('info')
+export function describeInfo(command: Command): void {
+  command
     .argument('<file>', 'a recording')
-    .summary('say what a recording is and holds')
     .description('Says what a recording is: when and from which images it was made, how far it goes, what is in it.')
     .option('--json', 'as one JSON object')
     .addHelpText('after', '\nExample:\n  rexen info recordings/demo.rxn')

@@ -1,8 +1,7 @@
 /** `rexen record`: boots domains and keeps everything. */
-import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Ticks } from '../base/ticks.ts';
-import { FileSink, reason, sha256 } from '../host/files.ts';
+import { FileSink, readText, sha256 } from '../host/files.ts';
 import { ImageTable } from '../host/images.ts';
 import { hostDate, hostUnixMs, Output, Progress } from '../host/output.ts';
 import { parseScript, ScriptRunner } from '../host/script.ts';
@@ -35,11 +34,9 @@ const STATUS_OF: Readonly<Record<RecordOutcome, number>> = {
   interrupted: STATUS.INTERRUPTED,
 };
 
-export function addRecord(program: Command): void {
-  program
-    .command('record')
+export function describeRecord(command: Command): void {
+  command
     .argument('<config...>', "domains' configurations in xl's syntax, a domain a file")
-    .summary('boot domains and record everything they do')
     .description(
       "Boots the domains and records everything. The first domain's console is the terminal, Ctrl-] ends; with --script, the script drives it.",
     )
@@ -82,14 +79,6 @@ export function loadDomains(
     const ramdisk = config.ramdisk === undefined ? {} : { ramdisk: images.add(config.ramdisk, 'ramdisk') };
     return { config, kernel, ...ramdisk };
   });
-}
-
-function readText(path: string, what: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new Error(`cannot read ${what} ${path}: ${reason(error)}`);
-  }
 }
 
 /** A session being recorded to a file. */

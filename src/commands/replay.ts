@@ -1,14 +1,14 @@
 /** `rexen replay`: runs a recording again and checks every effect. */
 import type { Command } from 'commander';
 import { sha256 } from '../host/files.ts';
-import { loadImages } from '../host/images.ts';
 import { hostSeconds, Output, Progress } from '../host/output.ts';
 import { endingText } from '../log/info.ts';
 import { grouped } from '../log/print.ts';
 import type { Recording } from '../log/recording.ts';
-import { checkSessionConfig, Session } from '../session.ts';
+import type { Session } from '../session.ts';
 import { divergenceText, divergenceToJson } from '../../replay/divergence.ts';
-import { type BuildMachine, type ReplayResult, ReplaySession } from '../../replay/session.ts';
+import { type ReplayResult, ReplaySession } from '../../replay/session.ts';
+import { sessionBuilder } from '../../replay/session-builder.ts';
 import { SymbolTable } from '../../replay/symbols.ts';
 import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
 
@@ -19,11 +19,9 @@ interface ReplayOptions {
   sliceTicks?: number;
 }
 
-export function addReplay(program: Command): void {
-  program
-    .command('replay')
+export function describeReplay(command: Command): void {
+  command
     .argument('<file>', 'a recording')
-    .summary('run a recording again and check every effect')
     .description(
       'Runs a recording again, fed with its inputs alone, and checks every effect and state digest on the way.',
     )
@@ -38,15 +36,6 @@ export function addReplay(program: Command): void {
     .action(async (file: string, options: ReplayOptions) => {
       process.exitCode = await withRecording(file, (recording) => replay(recording, file, options));
     });
-}
-
-/** How the machine of a recording is built again. @throws RecordingError for a missing image */
-export function sessionBuilder(recording: Recording, file: string, sliceTicks?: number): BuildMachine<Session> {
-  return ({ header, createLog, inputs }) => {
-    const config = checkSessionConfig(header.config);
-    const machine = sliceTicks === undefined ? config.machine : { ...config.machine, slice_ticks: sliceTicks };
-    return new Session({ config: { ...config, machine }, images: loadImages(recording, file), createLog, inputs });
-  };
 }
 
 /** Name of an address in a domain's kernel, if its image has symbols. */

@@ -1,6 +1,16 @@
 /** Recordings as files. */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { Hash } from '../log/digest.ts';
 import { RecordingError, type ByteSink, type ByteSource } from '../log/recording.ts';
@@ -135,6 +145,16 @@ export class MemoryFile implements ByteSource, ByteSink {
     }
     this.#bytes.set(bytes, this.#size);
     this.#size += bytes.length;
+  }
+}
+
+/** A small text file. @throws Error for people: `cannot read WHAT PATH: …` */
+export function readText(path: string, what: string): string {
+  try {
+    if (statSync(path).size > 1 << 24) throw new Error('it is larger than 16 MiB');
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Error(`cannot read ${what} ${path}: ${reason(error)}`);
   }
 }
 

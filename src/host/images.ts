@@ -1,6 +1,7 @@
 /** The files a session is started from: kernels, ramdisks. */
 import { readFileSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type ImageEntry, MAX_EMBEDDED_IMAGE_BYTES, type Recording, RecordingError } from '../log/recording.ts';
 import { reason, sha256Of } from './files.ts';
 
@@ -90,4 +91,12 @@ function find(entry: ImageEntry, file: string): Uint8Array {
     undefined,
     `put the file with SHA-256 ${entry.sha256} there, or beside the recording as ${basename(entry.name)}`,
   );
+}
+
+/** A guest that ships with the project, by name: its path, short if it lies under the current folder. */
+export function shippedGuest(name: string): string {
+  const path = fileURLToPath(new URL(`../../test/guests/${name}.elf`, import.meta.url));
+  if (!statSync(path, { throwIfNoEntry: false })) throw new Error(`${path} is missing; it ships with rexen's sources`);
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') ? path : short;
 }

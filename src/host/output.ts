@@ -3,15 +3,23 @@ import { once } from 'node:events';
 
 const CHUNK_CHARS = 1 << 16;
 
+/** A reader that goes away (`rexen events … | head`) is no error. Call once. */
+export function quietPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: { code?: string }) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}
+
 /** Text to standard output in large pieces, as fast as the reader takes it. Quiet if the reader goes away. */
 export class Output {
   #pending = '';
   #closed = false;
 
   constructor() {
-    process.stdout.on('error', (error: { code?: string }) => {
+    process.stdout.on('error', () => {
       this.#closed = true;
-      if (error.code !== 'EPIPE') throw error;
     });
   }
 
@@ -30,7 +38,10 @@ export class Output {
     const text = this.#pending;
     this.#pending = '';
     if (text === '' || this.#closed) return;
-    if (!process.stdout.write(text)) await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);
+    if (process.stdout.write(text)) return;
+    await once(process.stdout, 'drain').catch(() => {
+      this.#closed = true;
+    });
   }
 }
 

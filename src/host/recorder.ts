@@ -70,7 +70,8 @@ export interface RecordResult {
 
 /** Ticks between two looks at the host. */
 const CHUNK_TICKS = 2_000_000;
-const FLUSH_SECONDS = 1;
+/** What is lost at most when the process is killed. An input is kept at once. */
+const FLUSH_SECONDS = 0.1;
 /** After a script ran out without `end`: the session goes on until nothing was printed for so long. */
 const QUIET_TICKS = 100_000_000;
 
@@ -104,6 +105,7 @@ class Recorder {
   readonly #crashes = new CrashWatch();
   readonly #started = hostSeconds();
   #flushed = hostSeconds();
+  #submitted = false;
   #lastOutput = 0;
   /** Tick at which to look at the script again. */
   #wake = Number.POSITIVE_INFINITY;
@@ -166,7 +168,7 @@ class Recorder {
         return;
       }
       const domain = this.#session.domainId(step.domain);
-      if (domain !== undefined) machine.door.submit({ kind: 'console-input', domain, bytes: step.bytes });
+      if (domain !== undefined) this.#type(domain, step.bytes);
     }
   }
 
@@ -186,16 +188,22 @@ class Recorder {
     await keyboard.wait(blocked && !keyboard.ended ? 1000 : 0);
     const bytes = keyboard.take();
     const domain = this.#session.domainId(this.#session.domains[0]);
-    if (bytes && domain !== undefined) this.#session.machine.door.submit({ kind: 'console-input', domain, bytes });
+    if (bytes && domain !== undefined) this.#type(domain, bytes);
     return keyboard.ended === 'asked' || (keyboard.ended === 'closed' && blocked && !bytes);
+  }
+
+  #type(domain: number, bytes: Uint8Array): void {
+    this.#session.machine.door.submit({ kind: 'console-input', domain, bytes });
+    this.#submitted = true;
   }
 
   #host(): void {
     const { log } = this.#session;
     const now = hostSeconds();
-    if (now - this.#flushed >= FLUSH_SECONDS) {
+    if (this.#submitted || now - this.#flushed >= FLUSH_SECONDS) {
       log.flush();
       this.#flushed = now;
+      this.#submitted = false;
     }
     if (log.failure) throw log.failure;
   }

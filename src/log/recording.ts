@@ -16,7 +16,6 @@
  * A file that was cut anywhere opens and goes as far as its last complete batch. A damaged one opens too, as far as the
  * damage, and says where that is.
  */
-import { crc32 } from 'node:zlib';
 import type { LogSink, RecordBatch } from './append.ts';
 import {
   BATCH_HEAD_BYTES,
@@ -40,8 +39,10 @@ import {
   readStored,
 } from './codec/frame.ts';
 import { checkHeader, kindTable, type RecordingHeader } from './codec/header.ts';
-import { toU53 } from './record.ts';
+import { checkPreamble, encodePreamble, PREAMBLE_BYTES } from './codec/preamble.ts';
+import { RECORD_WORDS, toU53 } from './record.ts';
 
+export { PREAMBLE_BYTES } from './codec/preamble.ts';
 export { RecordingError } from './codec/error.ts';
 export type { BatchEntry } from './codec/batch-index.ts';
 export type { ByteSink, ByteSource } from './codec/frame.ts';
@@ -51,9 +52,6 @@ export type { ImageEntry, RecordingHeader } from './codec/header.ts';
  * Raise it when old readers would misread new files or new readers old ones; history in recordings/README.md.
  */
 export const FORMAT_VERSION = 1;
-
-export const MAGIC = Uint8Array.of(0x52, 0x45, 0x58, 0x45, 0x4e, 0x0d, 0x0a, 0x1a);
-export const PREAMBLE_BYTES = 16;
 
 /** Frame types and how large they may become. */
 export const FRAME = {
@@ -101,12 +99,7 @@ export class RecordingWriter implements LogSink {
   /** @param contents by index in `header.images`: those to be embedded. */
   constructor(sink: ByteSink, header: RecordingHeader, contents: ReadonlyMap<number, Uint8Array>) {
     this.#sink = sink;
-    const preamble = new Uint8Array(PREAMBLE_BYTES);
-    preamble.set(MAGIC);
-    const view = new DataView(preamble.buffer);
-    view.setUint32(8, FORMAT_VERSION, true);
-    view.setUint32(12, crc32(preamble.subarray(0, 12)), true);
-    this.#write(preamble);
+    this.#write(encodePreamble(FORMAT_VERSION));
     const images = header.images.map((image, i) => ({ ...image, embedded: contents.has(i) }));
     const json = JSON.stringify({ ...header, images, kinds: kindTable() });
     this.#frame(FRAME.HEADER, nothing, new TextEncoder().encode(json));
@@ -222,7 +215,11 @@ export class Recording {
       const inputs =
         inputsAt < 0 ? undefined : new Uint8Array(this.#body(this.#frameAt(inputsAt, frame), FRAME.INPUTS));
       const effects = this.#body(this.#frameAt(effectsAt, inputsAt < 0 ? frame : frame + 1), FRAME.EFFECTS);
-      return decodeBatch(entry, inputs, effects, kindBytes);
+      const batch = decodeBatch(entry, inputs, effects, kindBytes);
+      if (tickOf(batch, 0) !== entry.firstTick || tickOf(batch, batch.count - 1) !== entry.lastTick) {
+        throw new RecordingError('the head of a batch does not fit its events');
+      }
+      return batch;
     } catch (error) {
       if (error instanceof RecordingError && error.offset === undefined) {
         throw new RecordingError(error.message, effectsAt);
@@ -240,6 +237,11 @@ export class Recording {
   #body(frame: FrameHeader, limits: FrameLimits): Uint8Array {
     return inflateBody(frame, readStored(this.#source, frame, limits), limits);
   }
+}
+
+function tickOf(batch: RecordBatch, index: number): number {
+  const at = index * RECORD_WORDS;
+  return toU53(batch.words[at + 2], batch.words[at + 3]);
 }
 
 interface Scan {
@@ -262,7 +264,7 @@ export function openRecording(source: ByteSource): Recording {
     ending: { kind: 'cut', offset: 0 },
     inputBytes: 0,
   };
-  if (!checkPreamble(source)) return new Recording(source, scan);
+  if (!checkPreamble(source, FORMAT_VERSION)) return new Recording(source, scan);
   const scanner = new Scanner(source, scan);
   try {
     scan.ending = scanner.run();
@@ -272,27 +274,6 @@ export function openRecording(source: ByteSource): Recording {
     scan.ending = { kind: 'damaged', offset: error.offset ?? scanner.offset, problem: error.message };
   }
   return new Recording(source, scan);
-}
-
-/** @returns false if the file was cut within its preamble. */
-function checkPreamble(source: ByteSource): boolean {
-  const bytes = source.read(0, Math.min(source.size, PREAMBLE_BYTES)).slice();
-  if (bytes.length === 0 || bytes.some((byte, i) => i < MAGIC.length && byte !== MAGIC[i])) {
-    throw new RecordingError('not a rexen recording', 0, 'recordings begin with "REXEN"');
-  }
-  if (bytes.length < PREAMBLE_BYTES) return false;
-  const view = new DataView(bytes.buffer);
-  if (crc32(bytes.subarray(0, 12)) !== view.getUint32(12, true)) throw new RecordingError('damaged preamble', 0);
-  const version = view.getUint32(8, true);
-  if (version !== FORMAT_VERSION) {
-    const newer = version > FORMAT_VERSION ? 'use a newer rexen' : 'use the rexen that recorded it';
-    throw new RecordingError(
-      `recording format version ${version} is unknown, this rexen reads version ${FORMAT_VERSION}`,
-      8,
-      newer,
-    );
-  }
-  return true;
 }
 
 /** Goes through the frames of a file once. */
