@@ -30,6 +30,17 @@ export class RecordedInputs implements InputSource {
     return input as Input;
   }
 
+  /** The next input is the first with at least sequence number `seq`. */
+  seek(seq: number): void {
+    this.#index = Math.max(
+      0,
+      this.#recording.batches.findLastIndex((each) => each.firstSeq <= seq),
+    );
+    this.#queue = [];
+    this.#at = 0;
+    while ((this.#head()?.seq ?? seq) < seq) this.#at++;
+  }
+
   #head(): MachineEvent | undefined {
     while (this.#at >= this.#queue.length && this.#index < this.#recording.batches.length) {
       const entry = this.#recording.batches[this.#index++];

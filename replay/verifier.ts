@@ -51,6 +51,14 @@ export class Verifier implements RecordVerifier {
     if (differ !== 0) this.#stop(seq, this.event(seq), words, base, blobs, blobAt);
   }
 
+  /** The next event to be checked is number `seq`; what was found before is forgotten. */
+  seek(seq: number): void {
+    this.mismatch = undefined;
+    const { batches } = this.#recording;
+    this.#index = batches.findLastIndex((each) => each.firstSeq <= seq);
+    if (this.#index >= 0) this.#batch = this.#recording.readBatch(batches[this.#index]);
+  }
+
   /** The recorded event `seq`, decoded; undefined beyond the end. */
   event(seq: number): MachineEvent | undefined {
     const current = this.#batch;

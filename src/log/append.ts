@@ -13,7 +13,7 @@
 import { Observable, type Subscriber } from 'rxjs';
 import type { Ticks } from '../base/ticks.ts';
 import { decodeRecord, encodeFields } from './decode.ts';
-import { type CreateHash, LogDigest } from './digest.ts';
+import { type CreateHash, type Hash, LogDigest } from './digest.ts';
 import type { EventFields, MachineEvent } from './event.ts';
 import { DOMID_XEN, type KindName } from './kinds.ts';
 import { BLOB_LENGTH_WORD, LAYOUTS, MAX_EVENT_BYTES, NONE_16, RECORD_BYTES, RECORD_WORDS } from './record.ts';
@@ -56,6 +56,15 @@ export interface Where {
   /** 0xffff or -1: none. */
   vcpu: number;
   pcpu: number;
+}
+
+/** A place on a log. */
+export interface LogState {
+  readonly where: Where;
+  readonly seq: number;
+  readonly blobBase: number;
+  /** Only of a log that computes one. Hash objects of the host: such a state stays in memory. */
+  readonly digest?: { readonly records: Hash; readonly bytes: Hash };
 }
 
 export class EventLog {
@@ -252,6 +261,23 @@ export class EventLog {
   digest(): string | undefined {
     this.flush();
     return this.#digest?.value();
+  }
+
+  /** For snapshots: the place on the log. Drains what is pending. */
+  save(): LogState {
+    this.flush();
+    const { where, seq } = this;
+    const digest = this.#digest?.save();
+    return { where: { ...where }, seq, blobBase: this.#blobBase, ...(digest ? { digest } : {}) };
+  }
+  /** What is pending is dropped: a snapshot's past is on the log already, its future comes again. */
+  restore(state: LogState): void {
+    Object.assign(this.where, state.where);
+    this.#firstSeq = state.seq;
+    this.#blobBase = state.blobBase;
+    this.#used = 0;
+    this.#blobUsed = 0;
+    if (state.digest) this.#digest?.restore(state.digest);
   }
 
   /** Events as they happen (a batch behind), decoded only while someone subscribes. Completes never by itself. */

@@ -15,8 +15,8 @@ export type CreateHash = () => Hash;
  */
 export class LogDigest {
   readonly #create: CreateHash;
-  readonly #records: Hash;
-  readonly #bytes: Hash;
+  #records: Hash;
+  #bytes: Hash;
 
   constructor(create: CreateHash) {
     this.#create = create;
@@ -27,6 +27,15 @@ export class LogDigest {
   update(records: Uint8Array, bytes: Uint8Array): void {
     this.#records.update(records);
     if (bytes.length > 0) this.#bytes.update(bytes);
+  }
+
+  /** For snapshots: the two streams as they are now. */
+  save(): { records: Hash; bytes: Hash } {
+    return { records: this.#records.copy(), bytes: this.#bytes.copy() };
+  }
+  restore(state: { records: Hash; bytes: Hash }): void {
+    this.#records = state.records.copy();
+    this.#bytes = state.bytes.copy();
   }
 
   /** The digest so far, in hexadecimal. */

@@ -132,6 +132,13 @@ export class Toolstack {
     };
   }
 
+  /** Puts back what `state` gave; the same domains must be there. @throws Error if they are not */
+  restore(state: ReturnType<Toolstack['state']>): void {
+    this.xenstored.restore(state.store);
+    this.#service.restore(state.rings);
+    for (const { id, ...terminal } of state.consoles) this.#get(id).terminal.restore(terminal);
+  }
+
   #create(config: DomainConfig, images: DomainImages, paused: boolean, was: number | undefined): number {
     if (config.type !== 'pvh')
       throw new ToolstackError(

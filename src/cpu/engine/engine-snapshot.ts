@@ -59,6 +59,11 @@ export class EngineSnapshots {
     return written;
   }
 
+  /** What one saved state takes. */
+  get vcpuBytes(): number {
+    return this.#in.slots.filter(Boolean).length * (TLB_SET_BYTES + L.STATE_BYTES);
+  }
+
   /** Content hash of a frame, the same whichever frame holds it. */
   hash(mfn: number): bigint {
     return this.#in.hash(mfn);

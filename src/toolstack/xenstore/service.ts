@@ -66,4 +66,13 @@ export class StoreService implements DomainHooks {
   save(): readonly { readonly id: number; readonly port: number; readonly client: DomainClientState }[] {
     return [...this.#connected].map(([id, { client, port }]) => ({ id, port, client: client.save() }));
   }
+  /** The same domains must be connected. @throws Error if they are not */
+  restore(state: ReturnType<StoreService['save']>): void {
+    for (const { id, port, client } of state) {
+      const connected = this.#connected.get(id);
+      if (connected === undefined) throw new Error(`xenstore: domain ${id} of the snapshot is not connected`);
+      connected.port = port;
+      connected.client.restore(client);
+    }
+  }
 }
