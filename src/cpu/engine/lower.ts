@@ -140,7 +140,7 @@ export class Lowering {
     f.b = registers[1] ?? 0;
     if (registers.length > 2) {
       // VEX instructions with three registers and an immediate have no memory operand, so `disp` is free.
-      f.disp = insn.imm;
+      if (!insn.hasMem) f.disp = insn.imm;
       f.imm = registers[2]!;
     }
     if (registers.length > 3) f.disp = registers[3]!;

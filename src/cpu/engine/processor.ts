@@ -138,7 +138,8 @@ function vectorGate(s: CpuState): number {
   const switched = (s.cr0 & CR0.TS) !== 0 ? VECTOR.NM : 0;
   const emulated = (s.cr0 & CR0.EM) !== 0 ? VECTOR.UD : 0;
   const sse = emulated || ((s.cr4 & CR4.OSFXSR) === 0 ? VECTOR.UD : switched);
-  const avxEnabled = (s.cr4 & CR4.OSXSAVE) !== 0 && (s.get64(L.XCR0) & XCR0_SSE_AVX) === XCR0_SSE_AVX;
+  const isProtected = (s.cr0 & CR0.PE) !== 0 && (s.get32(L.EFLAGS_REST) & FLAG.VM) === 0;
+  const avxEnabled = isProtected && (s.cr4 & CR4.OSXSAVE) !== 0 && (s.get64(L.XCR0) & XCR0_SSE_AVX) === XCR0_SSE_AVX;
   return sse | ((avxEnabled ? switched : VECTOR.UD) << 8) | ((emulated || switched) << 16);
 }
 
