@@ -5,6 +5,9 @@ import { E } from './abi/errno.ts';
 import { NR_WATCHDOGS } from './abi/sched.ts';
 import type { Domain } from './domain.ts';
 
+/** Seconds beyond which the clock cannot count anyway. */
+const TIMEOUT_MAX = 4_000_000;
+
 /** SCHEDOP_watchdog: two timers a domain; one that is not set again in time shuts the domain down. */
 export class Watchdogs {
   readonly #machine: Machine;
@@ -35,7 +38,7 @@ export class Watchdogs {
   set(domain: Domain, id: number, timeout: number): number {
     const timers = this.#timers.get(domain)!;
     if (id > NR_WATCHDOGS) return -E.INVAL;
-    const deadline = addTicks(this.#machine.now(), timeout * TICKS_PER_SECOND);
+    const deadline = addTicks(this.#machine.now(), Math.min(timeout, TIMEOUT_MAX) * TICKS_PER_SECOND);
     if (id === 0) {
       if (timeout === 0) return -E.INVAL;
       const free = timers.findIndex((alarm) => !alarm.armed);

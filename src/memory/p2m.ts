@@ -27,6 +27,7 @@ export class P2m {
   set(gfn: number, mfn: number, type: P2mType): void {
     const entry = type === P2mType.HOLE ? 0 : ((mfn << 4) | type) >>> 0;
     if (gfn < 1 << 20) this.#low[gfn] = entry;
+    else if (entry === 0) this.#high.delete(gfn);
     else this.#high.set(gfn, entry);
     this.onChange(gfn, entry);
   }

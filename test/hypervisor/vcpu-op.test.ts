@@ -131,6 +131,11 @@ describe.each(WIDTHS)('vcpu_op from a caller with %i-byte longs', (width) => {
     ['EIP beyond the limit', 0, { cs_limit: 0xfff, cs_ar: 0x49b }],
     ['SS of another privilege', 0, { ss_ar: 0xcf3 }],
     ['LMA without LME', 0, { efer: 0x400n }],
+    ['unknown CR4 bits', 0, { cr4: 0x80000000 }],
+    ['unknown EFER bits', 1, { efer: 0x80000100n }],
+    ['paging without protection', 0, { cr0: 0x80000010 }],
+    ['long mode without PAE', 0, { cr0: 0x80000011, efer: 0x100n }],
+    ['virtual-8086 mode', 0, { eflags: 0x20002 }],
   ])('initialise refuses %s', (_what, mode, regs) => {
     expect(initialise(mode, regs)).toBe(-E.INVAL);
     expect(other.initialised).toBe(false);

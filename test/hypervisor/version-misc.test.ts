@@ -98,6 +98,13 @@ describe.each(WIDTHS)('hypercalls of a caller with %i-byte longs', (width) => {
     expect(f.call(v, 'multicall', HOLE, 1)).toBe(-E.FAULT);
   });
 
+  test('arrays of absurd length are refused', () => {
+    const many = 65_537;
+    expect(f.call(v, 'multicall', ARG, many)).toBe(-E['2BIG']);
+    expect(f.call(v, 'grant_table_op', 0, ARG, many)).toBe(-E['2BIG']);
+    expect(f.call(v, 'console_io', CONSOLEIO.write, many, DATA)).toBe(-E['2BIG']);
+  });
+
   test('calls that a PVH guest does not have', () => {
     for (const nr of [HYPERCALL.mmu_update, HYPERCALL.set_gdt, HYPERCALL.iret, HYPERCALL.callback_op, 63, 0xffffffff]) {
       expect(f.callNumber(v, nr)).toBe(-E.NOSYS);

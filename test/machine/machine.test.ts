@@ -47,7 +47,11 @@ function board(scripts: (() => Script)[], config: Partial<MachineConfig> = {}) {
   const finish = (reason: string) => {
     finished = reason;
   };
-  return { machine, engine, clock, log, slots, idle, finish, events: () => (log.flush(), events) };
+  const drained = () => {
+    log.flush();
+    return events;
+  };
+  return { machine, engine, clock, log, slots, idle, finish, events: drained };
 }
 
 function* forever(): Script {

@@ -95,6 +95,8 @@ export function setHvmParam(call: Call, domain: Domain, index: number, value: bi
 function setCallback(call: Call, domain: Domain, value: bigint): void {
   const type = Number(value >> 56n);
   domain.callbackVector = type === CALLBACK.VECTOR ? Number(value & 0xffn) : 0;
-  if (type !== CALLBACK.VECTOR && value !== 0n) call.unimplemented(0x100 | type);
+  // Linux sets a line as a matter of form when its vcpus have vectors of their own.
+  const needed = value !== 0n && domain.vcpus.every((vcpu) => vcpu.upcallVector === 0);
+  if (type !== CALLBACK.VECTOR && needed) call.unimplemented(0x100 | type);
   if (domain === call.domain) call.xen.latchWidth(domain, call.guest.width);
 }

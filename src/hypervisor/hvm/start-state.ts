@@ -1,5 +1,5 @@
 import * as L from '../../cpu/layout.ts';
-import { type CpuState, EFER, SEG } from '../../cpu/state.ts';
+import { CR0, CR4, type CpuState, EFER, FLAG, SEG } from '../../cpu/state.ts';
 import { E, fail } from '../abi/errno.ts';
 import type { vcpuHvmX86_32, vcpuHvmX86_64 } from '../abi/hvm.ts';
 import type { ValueOf } from '../abi/struct.ts';
@@ -80,7 +80,7 @@ export function startState32(r: Regs32): StartState {
     cr0: r.cr0,
     cr3: BigInt(r.cr3),
     cr4: r.cr4,
-    efer: longModeActive(efer),
+    efer: checkControl(r.eflags, r.cr0, r.cr4, efer),
     cs,
     ss,
     ds,
@@ -100,7 +100,12 @@ export function startState64(r: Regs64): StartState {
     cr0: Number(r.cr0 & 0xffffffffn),
     cr3: r.cr3,
     cr4: Number(r.cr4 & 0xffffffffn),
-    efer: longModeActive(Number(r.efer & 0xffffffffn)),
+    efer: checkControl(
+      Number(r.rflags & 0xffffffffn),
+      Number(r.cr0 & 0xffffffffn),
+      Number(r.cr4 & 0xffffffffn),
+      Number(r.efer & 0xffffffffn),
+    ),
     cs: LONG_CODE,
     ss: FLAT_DATA,
     ds: FLAT_DATA,
@@ -109,8 +114,16 @@ export function startState64(r: Regs64): StartState {
   };
 }
 
-function longModeActive(efer: number): number {
-  return efer & EFER.LME ? efer | EFER.LMA : efer;
+const CR4_VALID = Object.values(CR4).reduce<number>((all, bit) => all | bit, 0);
+const EFER_VALID = Object.values(EFER).reduce<number>((all, bit) => all | bit, 0);
+
+/** Control registers that no processor can be in are refused. @returns EFER with LMA as paging has it */
+function checkControl(rflags: number, cr0: number, cr4: number, efer: number): number {
+  const paging = (cr0 & CR0.PG) !== 0;
+  const long = paging && (efer & EFER.LME) !== 0;
+  if ((cr4 & ~CR4_VALID) !== 0 || (efer & ~EFER_VALID) !== 0 || (rflags & FLAG.VM) !== 0) fail(E.INVAL);
+  if ((paging && !(cr0 & CR0.PE)) || (long && !(cr4 & CR4.PAE))) fail(E.INVAL);
+  return long ? efer | EFER.LMA : efer & ~EFER.LMA;
 }
 
 /** check_segment of Xen's arch/x86/hvm/domain.c: which attributes a segment register can have. */

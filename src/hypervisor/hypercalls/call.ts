@@ -5,6 +5,12 @@ import type { Vcpu } from '../vcpu.ts';
 import { E, fail } from '../abi/errno.ts';
 import { DOMID } from '../abi/xen.ts';
 
+/**
+ * Most elements of an array that one hypercall works through. Xen preempts long ones; here a guest that asks for more
+ * (no known guest does) is refused with -E2BIG, so that it cannot hold up the machine for more than a moment.
+ */
+export const MAX_BATCH = 1 << 16;
+
 /** The hypercall in progress: who makes it, and its arguments as they lie in the registers. */
 export class Call {
   readonly xen: Xen;

@@ -7,7 +7,7 @@ import { pfn, type Struct, type ValueOf } from '../abi/struct.ts';
 import { DOMID } from '../abi/xen.ts';
 import type { Domain } from '../domain.ts';
 import { MAX_GFN } from '../mm/physmap.ts';
-import type { Call, Handler } from './call.ts';
+import { type Call, type Handler, MAX_BATCH } from './call.ts';
 
 const PAGE = BigInt(PAGE_SIZE);
 /** What the guest reads where a shared frame is not mapped in its map. */
@@ -21,6 +21,7 @@ export const grantTableOp: Handler = (call) => {
   const sub = call.u32(0) & 0xfff;
   const count = call.i32(2);
   if (count < 0) return -E.INVAL;
+  if (count > MAX_BATCH) return -E['2BIG'];
   const op = OPS[sub];
   return op ? op(call, call.long(1), count) : call.unimplemented(sub);
 };

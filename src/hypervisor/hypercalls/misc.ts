@@ -1,7 +1,7 @@
 import { KIND } from '../../log/kinds.ts';
 import { E, fail } from '../abi/errno.ts';
 import { CONSOLEIO, multicallEntry, VMASST } from '../abi/xen.ts';
-import type { Handler } from './call.ts';
+import { type Handler, MAX_BATCH } from './call.ts';
 import { laterTick } from './sched-op.ts';
 
 /** HYPERVISOR_set_timer_op(timeout): absolute system time; 0 stops the timer. 32-bit callers pass two halves. */
@@ -27,6 +27,7 @@ export const consoleIo: Handler = (call) => {
   const [cmd, count, buffer] = [call.u32(0), call.u32(1), call.long(2)];
   if (cmd === CONSOLEIO.read) return call.privileged ? 0 : -E.PERM;
   if (cmd !== CONSOLEIO.write) return call.unimplemented(cmd);
+  if (count > MAX_BATCH) return -E['2BIG'];
   for (let done = 0; done < count; done += CONSOLE_MAX) {
     const bytes = call.guest.readBytes(buffer + BigInt(done), Math.min(CONSOLE_MAX, count - done));
     call.xen.log.appendBytes(KIND['console-io'], bytes);
@@ -51,6 +52,7 @@ export const vmAssist: Handler = (call) => {
 export const multicall: Handler = (call) => {
   const [list, count] = [call.long(0), call.u32(1)];
   const { nr } = call;
+  if (count > MAX_BATCH) return -E['2BIG'];
   for (let i = 0; i < count; i++) {
     const at = call.guest.at(multicallEntry, list, i);
     const entry = call.guest.read(multicallEntry, at);
