@@ -1,0 +1,75 @@
+/**
+ * `npm run profile -- WHAT WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]`: where the time goes.
+ *
+ *     host       functions of rexen itself (generated ones, too, by their names), by their own time on the host
+ *     guest      functions or pages of the guest, by ticks; the same every time
+ *     counters   how often the machine's inner works were needed
+ *     read FILE  a .cpuprofile that something else wrote (`node --cpu-prof`)
+ *
+ * Workloads: linux, alu, sort, chase, hypercall; the loops take :N for so many iterations, as in `alu:1000000`.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { ticks } from '../src/base/ticks.ts';
+import { Session } from '../src/session.ts';
+import { counterTable, startCounting } from './counters.ts';
+import { hostFunctions, hostTable } from './cpuprofile.ts';
+import { guestTable, SAMPLE_TICKS, sampleGuest } from './guest-profile.ts';
+import { profiled } from './host-profile.ts';
+import { SilentLog } from './workloads/silent-log.ts';
+import { workloadByName } from './workloads/index.ts';
+import { runOnce } from './workloads/run.ts';
+import type { Workload } from './workloads/workload.ts';
+
+const USAGE =
+  'usage: npm run profile -- host|guest|counters WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]';
+
+function sessionOf(workload: Workload): Session {
+  const { config, images } = workload;
+  return new Session({ config, images, createLog: (now) => new SilentLog(now) });
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      top: { type: 'string', default: '25' },
+      'max-ticks': { type: 'string', default: '100000000000' },
+      every: { type: 'string', default: String(SAMPLE_TICKS) },
+      save: { type: 'string' },
+    },
+  });
+  const [what, name] = positionals;
+  const [top, maxTicks, every] = [Number(values.top), Number(values['max-ticks']), Number(values.every)];
+  if (name === undefined || ![top, maxTicks, every].every((n) => Number.isSafeInteger(n) && n > 0))
+    throw new Error(USAGE);
+  const print = (lines: readonly string[]) => console.log(lines.join('\n'));
+  if (what === 'read') {
+    print(hostTable(hostFunctions(JSON.parse(readFileSync(name, 'utf8'))), top));
+  } else if (what === 'host') {
+    const session = sessionOf(workloadByName(name));
+    const profile = await profiled(() => {
+      while (session.now() < maxTicks && session.run(ticks(Math.min(maxTicks, session.now() + 2_000_000))) === 'limit');
+    });
+    if (values.save !== undefined) writeFileSync(values.save, JSON.stringify(profile));
+    print(hostTable(hostFunctions(profile), top));
+  } else if (what === 'guest') {
+    print(guestTable(sampleGuest(sessionOf(workloadByName(name)), every, maxTicks), top));
+  } else if (what === 'counters') {
+    const counting = startCounting();
+    const { cost } = runOnce(workloadByName(name), 'recorded', maxTicks);
+    print([
+      `${cost.instructions} instructions in ${cost.ticks} ticks`,
+      ...counterTable(counting.stop(), cost.instructions),
+    ]);
+  } else {
+    throw new Error(USAGE);
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(`profile: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+}
