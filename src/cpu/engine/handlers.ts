@@ -32,7 +32,12 @@ export interface HandlerSpec extends CodeShape {
   readonly rep: '' | 'rep' | 'repnz';
   /** Ends its block and leaves through `Control`. */
   readonly terminator: boolean;
+  /** The memory operand is a base register and a displacement, nothing else: most are. */
+  readonly simpleAddress?: boolean;
 }
+
+/** Mark of the variants for simple addresses, at the end of the key. */
+export const SIMPLE = '~';
 
 const FORM: Partial<Record<OperandKind, OperandForm['kind']>> = {
   reg8: 'r',
@@ -220,4 +225,11 @@ export function isHot(spec: HandlerSpec): boolean {
   if (/^(CMOV|SET)/.test(mnemonic)) return /(Z|NZ|B|NB|L|NL|LE|NLE|S|NS|BE|NBE)$/.test(mnemonic) && spec.size !== 16;
   if (/^(IMUL|SHL|SHR|SAR|ROL|ROR)/.test(mnemonic)) return spec.size >= 32;
   return HOT_REGISTER.test(key);
+}
+
+/** The hot handlers: those of `specs` that are, each with a second variant for simple addresses where it has a memory operand. */
+export function hotSpecs(specs: readonly HandlerSpec[]): HandlerSpec[] {
+  const hot = specs.filter(isHot);
+  const simple = hot.filter((s) => !s.terminator && s.mnemonic !== 'LEA' && s.operands.some((o) => o.kind === 'm'));
+  return [...hot, ...simple.map((s) => ({ ...s, key: s.key + SIMPLE, simpleAddress: true }))];
 }

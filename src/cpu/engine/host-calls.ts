@@ -166,7 +166,8 @@ export class HostCalls {
     const u32 = this.#s.u32;
     const low = u32[L.SLOT_BLOCK_RIP >> 2]! + offset;
     u32[L.RIP >> 2] = low;
-    u32[(L.RIP >> 2) + 1] = (u32[(L.SLOT_BLOCK_RIP >> 2) + 1]! + (low > 0xffffffff ? 1 : 0)) & u32[(L.RIP_MASK >> 2) + 1]!;
+    u32[(L.RIP >> 2) + 1] =
+      (u32[(L.SLOT_BLOCK_RIP >> 2) + 1]! + (low > 0xffffffff ? 1 : 0)) & u32[(L.RIP_MASK >> 2) + 1]!;
   }
 
   /** After a call-out that ends its block: BLOCK_RIP to where it goes on, unretired ticks back, and on or out. */

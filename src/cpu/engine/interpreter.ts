@@ -25,9 +25,9 @@ import * as L from '../layout.ts';
 import { semantics } from '../semantics/index.ts';
 import { Operation } from '../semantics/operation.ts';
 import type { Control, Runtime } from '../semantics/tier.ts';
-import { allSpecs, type HandlerSpec, isHot } from './handlers.ts';
+import { allSpecs, type HandlerSpec, hotSpecs, isHot } from './handlers.ts';
 import { defineLookup, type Lookup, RecordControl } from './record-control.ts';
-import { defineRecordLinear, RecordFields } from './record-fields.ts';
+import { defineRecordLinear, RecordFields, simpleLinear } from './record-fields.ts';
 import * as R from './records.ts';
 import { After, defineHash, defineRuntime, IMPORTS, type Imports } from './runtime.ts';
 
@@ -77,7 +77,7 @@ export function buildInterpreter(memoryPages: number): InterpreterModule {
   const linearOf = defineRecordLinear(b);
   const lookup = defineLookup(b, imports);
   const specs = allSpecs();
-  const hot = specs.filter(isHot);
+  const hot = hotSpecs(specs);
   const cold = specs.filter((s) => !isHot(s));
   const handlers = new Map([...hot, ...cold].map((spec, i) => [spec.key, { op: FIRST_HANDLER + i, spec }]));
   const table = defineColdTable(b, cold, runtime, lookup, imports, linearOf);
@@ -157,7 +157,8 @@ function defineRun(
             };
             const special = specialHandlers(f, pc, imports, lookup, goBlock, advance);
             const inline = hot.map((spec) => (_: Label) => {
-              emitMeaning(f, new RecordFields(pc), spec, runtime, new RecordControl(f, pc, lookup, imports, goBlock), true);
+              const fields = new RecordFields(pc, spec.simpleAddress ? simpleLinear(pc) : undefined);
+              emitMeaning(f, fields, spec, runtime, new RecordControl(f, pc, lookup, imports, goBlock), true);
               if (!spec.terminator) advance();
             });
             f.switch(i32.load16_u(pc, R.R_OP), [...special, ...inline], () => {

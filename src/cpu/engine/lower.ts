@@ -3,13 +3,15 @@ import type { Instruction, Operand } from '../decode/instruction.ts';
 import * as L from '../layout.ts';
 import { SEG } from '../state.ts';
 import { codeBits, FLAT_CODE, FLAT_DATA, FLAT_STACK, MODE_BITS, shapeOf } from './code-mode.ts';
-import { type HandlerSpec, hasWideImmediate, specOf } from './handlers.ts';
+import { type HandlerSpec, hasWideImmediate, specOf, SIMPLE } from './handlers.ts';
 import { SpecialOp } from './interpreter.ts';
 import * as R from './records.ts';
 
 export interface HandlerEntry {
   readonly op: number;
   readonly spec: HandlerSpec;
+  /** Number of the variant for simple addresses, if there is one. */
+  readonly simpleOp?: number;
 }
 
 /** Segments 0..5 or -1: how an address is reached. */
@@ -53,11 +55,17 @@ export class Lowering {
     let entry = this.#byShape.get(signature);
     if (entry === undefined) {
       const spec = specOf(insn, shape);
-      entry = spec === undefined ? null : (this.#handlers.get(spec.key) ?? null);
+      entry = spec === undefined ? null : this.#entryOf(spec.key);
       if (spec !== undefined && entry === null) throw new Error(`no handler was built for ${spec.key}`);
       this.#byShape.set(signature, entry);
     }
     return entry ?? undefined;
+  }
+
+  #entryOf(key: string): HandlerEntry | null {
+    const entry = this.#handlers.get(key);
+    const simple = this.#handlers.get(key + SIMPLE);
+    return entry === undefined ? null : simple === undefined ? entry : { ...entry, simpleOp: simple.op };
   }
 
   /** Appends a bare record. */
@@ -158,7 +166,8 @@ export class Lowering {
   #plain(insn: Instruction, entry: HandlerEntry, offset: number, prepared: boolean): void {
     const f = this.#operandFields(insn, prepared, offset);
     if (isStringLike.has(entry.spec.mnemonic)) this.#stringFields(insn, f);
-    this.#put(entry.op, f.a, f.b, f.base, f.index, f.seg, f.disp, f.imm, offset, insn.length);
+    const simple = entry.simpleOp !== undefined && f.index === L.SLOT_ZERO && f.seg === L.SLOT_ZERO;
+    this.#put(simple ? entry.simpleOp : entry.op, f.a, f.b, f.base, f.index, f.seg, f.disp, f.imm, offset, insn.length);
   }
 
   /** Source segment of a string instruction: slot of its base where flat, its number for the checks otherwise. */

@@ -47,6 +47,12 @@ export class RecordFields implements Fields {
   }
 }
 
+/** Address of a record whose memory operand is base + disp without index and segment (handlers.ts, SIMPLE). */
+export const simpleLinear = (pc: Local<'i32'>) => (): Expr<'i64'> => {
+  const offset = i64.add(i64.load(i32.load8_u(pc, R_BASE)), i64.load32_s(pc, R_DISP));
+  return i64.and(offset, i64.load(i32.const(0), L.ADDRESS_MASK));
+};
+
 /** (pc) -> linear address of the record's memory operand: one copy for all handlers that are not hot. */
 export function defineRecordLinear(b: ModuleBuilder): FuncRef<readonly ['i32'], readonly ['i64']> {
   return b.func('record_linear', ['i32'], ['i64'], (_, pc) => {

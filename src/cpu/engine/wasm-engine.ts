@@ -150,6 +150,14 @@ export class WasmEngine implements Engine {
     return this.#current;
   }
 
+  /** RIP of the instruction in execution, also in the middle of a block: for listeners. */
+  get runningRip(): bigint {
+    const pc = this.state.get32(L.FAULT_PC);
+    if (!this.#calls.run.active || pc === 0) return this.state.rip;
+    const rip = this.state.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc));
+    return rip & this.state.get64(L.RIP_MASK);
+  }
+
   // Vcpus
 
   createVcpu(p2m: P2m, exits: ProcessorExits): VcpuSlot {
