@@ -33,6 +33,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/info.ts')).describeInfo,
   },
   {
+    name: 'linux',
+    summary: "boot Debian's kernel with busybox, recorded",
+    load: async () => (await import('./commands/linux.ts')).describeLinux,
+  },
+  {
     name: 'demo',
     summary: 'see the main job done in a few seconds',
     load: async () => (await import('./commands/demo.ts')).describeDemo,

@@ -13,9 +13,10 @@ import { RecordingWriter } from '../log/recording.ts';
 import type { MachineConfig } from '../machine/config.ts';
 import { Session, type SessionConfig, type SessionDomain, sessionConfig } from '../session.ts';
 import { parseDomainConfig, warningText } from '../toolstack/xl/config.ts';
+import type { DomainConfig } from '../toolstack/xl/domain-config.ts';
 import { bytesText, DEFAULT_WALLCLOCK_MS, STATUS, submitWallclock, VERSION, wholeNumber } from './common.ts';
 
-interface RecordOptions {
+export interface RecordOptions {
   output?: string;
   script?: string;
   maxTicks?: number;
@@ -55,8 +56,9 @@ export function describeRecord(command: Command): void {
       'after',
       '\nExit status: 0 powered off or script ended, 3 a domain crashed, 4 --max-ticks, 5 an expect was not met.\n\nExample:\n  rexen record -o hello.rxn test/guests/hello.cfg',
     )
-    .action(async (configs: string[], options: RecordOptions) => {
-      process.exitCode = await record(configs, options);
+    .action(async (paths: string[], options: RecordOptions) => {
+      const images = new ImageTable();
+      process.exitCode = await recordDomains(loadDomains(paths, images, warning), images, options);
     });
 }
 
@@ -74,11 +76,20 @@ export function loadDomains(
 ): SessionDomain[] {
   return paths.map((path) => {
     const { config, warnings } = parseDomainConfig(readText(path, 'configuration'), path);
-    for (const warning of warnings) warn(warningText(warning));
-    const kernel = images.add(config.kernel!, 'kernel');
-    const ramdisk = config.ramdisk === undefined ? {} : { ramdisk: images.add(config.ramdisk, 'ramdisk') };
-    return { config, kernel, ...ramdisk };
+    for (const each of warnings) warn(warningText(each));
+    return loadDomain(config, images);
   });
+}
+
+/** Reads the files that a configuration names. @throws Error for people */
+export function loadDomain(config: DomainConfig, images: ImageTable): SessionDomain {
+  const kernel = images.add(config.kernel!, 'kernel');
+  const ramdisk = config.ramdisk === undefined ? {} : { ramdisk: images.add(config.ramdisk, 'ramdisk') };
+  return { config, kernel, ...ramdisk };
+}
+
+function warning(text: string): void {
+  process.stderr.write(`rexen: ${text}\n`);
 }
 
 /** A session being recorded to a file. */
@@ -122,16 +133,19 @@ function fileName(title: string): string {
   return title.replace(/[^\w.-]+/g, '-').slice(0, 60) || 'session';
 }
 
-async function record(paths: readonly string[], options: RecordOptions): Promise<number> {
+/** Records a session of these domains to its end. @returns the exit status */
+export async function recordDomains(
+  domains: readonly SessionDomain[],
+  images: ImageTable,
+  options: RecordOptions,
+): Promise<number> {
   const script =
     options.script === undefined ? undefined : parseScript(readText(options.script, 'script'), options.script);
-  const images = new ImageTable();
-  const warn = (text: string) => process.stderr.write(`rexen: ${text}\n`);
   const machine: Partial<MachineConfig> = {
     ...(options.pcpus === undefined ? {} : { pcpus: options.pcpus }),
     ...(options.sliceTicks === undefined ? {} : { slice_ticks: options.sliceTicks }),
   };
-  const config = sessionConfig(loadDomains(paths, images, warn), machine);
+  const config = sessionConfig(domains, machine);
   const runner =
     script &&
     new ScriptRunner(

@@ -1,0 +1,98 @@
+/** `rexen linux`: Debian's kernel with busybox, recorded, in one line. */
+import type { Command } from 'commander';
+import { ImageTable } from '../host/images.ts';
+import { linuxGuest } from '../host/linux-guest.ts';
+import { parseDomainConfig } from '../toolstack/xl/config.ts';
+import { wholeNumber } from './common.ts';
+import { loadDomain, recordDomains } from './record.ts';
+
+interface LinuxOptions {
+  record?: string;
+  script?: string;
+  kernel?: string;
+  initrdDir?: string;
+  vcpus: number;
+  memory: number;
+  domains: number;
+  disk: string[];
+  append: string;
+  maxTicks?: number;
+  json?: boolean;
+}
+
+export function describeLinux(command: Command): void {
+  command
+    .description(
+      "Boots Debian's cloud kernel with a busybox initramfs made on the spot, and records it. The terminal is the console, Ctrl-] ends; with --script, the script drives it.",
+    )
+    .option('--record <file>', 'where the recording goes; default recordings/NAME-DATE.rxn')
+    .option('--script <file>', 'lines: expect "TEXT", send "TEXT", wait TICKS, domain NAME, end')
+    .option('--kernel <file>', 'another kernel; a vmlinuz-VERSION takes its modules from guests/debian')
+    .option('--initrd-dir <dir>', 'add the files of this folder to the initramfs; they replace its own')
+    .option('--vcpus <n>', 'virtual processors', wholeNumber, 1)
+    .option('--memory <MiB>', 'memory of a domain', wholeNumber, 256)
+    .option(
+      '--domains <n>',
+      'so many: linux, linux2, …; with more than one, each has 10.0.0.N on one network',
+      wholeNumber,
+      1,
+    )
+    .option('--disk <file[,r]>', 'a disk of the first domain (xvda, xvdb, …); the file is never altered', collect, [])
+    .option('--append <text>', "more for the kernel's command line", '')
+    .option('--max-ticks <n>', 'end there at the latest', wholeNumber)
+    .option('--json', 'the result as one JSON object, and no console')
+    .addHelpText(
+      'after',
+      `
+Debian's packages must be there: npm run guests fetches them, once.
+
+Examples:
+  rexen linux
+  rexen linux --vcpus 2 --disk data.img --record linux.rxn
+  rexen linux --domains 2 --script ping.script`,
+    )
+    .action(async (options: LinuxOptions) => {
+      const images = new ImageTable();
+      const { kernel, initramfs } = linuxGuest(options);
+      const domains = Array.from({ length: Math.max(1, options.domains) }, (_, i) =>
+        loadDomain(parseDomainConfig(configText(options, i, kernel, initramfs), 'rexen linux').config, images),
+      );
+      const { record: output, ...rest } = options;
+      process.exitCode = await recordDomains(domains, images, { ...rest, ...(output === undefined ? {} : { output }) });
+    });
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+/** The domain's configuration as a person would write it. */
+function configText(options: LinuxOptions, index: number, kernel: string, initramfs: string): string {
+  const net = options.domains > 1;
+  const append = ['console=hvc0 panic=-1', net ? `rexen.ip=10.0.0.${index + 1}/24` : '', options.append];
+  const disks = index === 0 ? options.disk.map(diskText) : [];
+  return [
+    `name = "${index === 0 ? 'linux' : `linux${index + 1}`}"`,
+    'type = "pvh"',
+    `kernel = ${quoted(kernel)}`,
+    `ramdisk = ${quoted(initramfs)}`,
+    `extra = ${quoted(append.filter((part) => part !== '').join(' '))}`,
+    `memory = ${options.memory}`,
+    `vcpus = ${options.vcpus}`,
+    `disk = [${disks.map(quoted).join(', ')}]`,
+    `vif = [${net ? '""' : ''}]`,
+    '',
+  ].join('\n');
+}
+
+function diskText(disk: string, index: number): string {
+  const readOnly = disk.endsWith(',r');
+  const file = readOnly ? disk.slice(0, -2) : disk;
+  return `raw,xvd${String.fromCharCode(97 + index)},${readOnly ? 'r' : 'w'},target=${file}`;
+}
+
+function quoted(text: string): string {
+  if (/["'\n]/.test(text))
+    throw new Error(`rexen linux cannot take a quote in ${text}; use rexen record with a configuration`);
+  return `"${text}"`;
+}

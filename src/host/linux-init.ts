@@ -1,0 +1,34 @@
+/** The scripts in the ready initramfs. */
+
+/**
+ * Process 1: file systems, modules, the network if the command line has `rexen.ip=ADDRESS/BITS`, then a shell with job
+ * control. `rexen.run=PATH` runs that program first. Leaving the shell starts another one.
+ */
+export const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/sbin:/bin HOME=/root TERM=linux PS1='rexen:\\w# '
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmp /tmp
+while read m; do insmod /lib/modules/$m.ko || echo "rexen: $m was not loaded"; done < /lib/modules/order
+for d in /sys/bus/xen/devices/v[bi][df]-*; do
+  n=0
+  while [ -d $d ] && [ "$(cat $d/state)" != Connected ] && [ $n -lt 50 ]; do n=$((n + 1)); usleep 20000; done
+done
+for word in $(cat /proc/cmdline); do case $word in
+  rexen.ip=*) ip addr add \${word#*=} dev eth0; ip link set lo up; ip link set eth0 up ;;
+  rexen.run=*) run=\${word#*=} ;;
+esac; done
+cd /root
+[ -z "$run" ] || $run
+echo "rexen: Linux $(uname -r) is ready; poweroff ends it"
+while :; do setsid cttyhack sh; done
+`;
+
+/** Process 1 is no init that signals could tell; the kernel too runs these when the toolstack asks (xl shutdown). */
+export const POWER_COMMANDS: readonly (readonly [path: string, text: string])[] = ['poweroff', 'reboot', 'halt'].map(
+  (name) => [`sbin/${name}`, `#!/bin/busybox sh\nsync\nexec /bin/busybox ${name} -f\n`],
+);
