@@ -83,7 +83,7 @@ export class Timeline {
   seek(target: number): void {
     const to = Math.max(0, Math.min(target, this.lastTick));
     this.#rejoin();
-    const best = this.snapshots.before(to, (each) => this.snapshots.fits(each));
+    const best = this.snapshots.fittingBefore(to);
     if (this.tick > to || (best !== undefined && best.tick > this.tick)) {
       if (best === undefined) this.#rebuild();
       else this.#restore(best);
@@ -159,11 +159,18 @@ export class Timeline {
     this.onSession(this.#session);
   }
 
-  /** Runs to `to`, leaving snapshots, and jumping over what snapshots know already. */
-  #forward(to: number): void {
-    let near = NEAR_DISTANCES.filter((distance) => to - distance > this.tick);
+  /** Runs every instruction up to `to` from where the timeline is: for those who watch. As `forward` otherwise. */
+  play(target: number): boolean {
+    if (this.diverted) return this.forward(target);
+    this.#forward(Math.min(target, this.lastTick), false);
+    return this.tick >= target;
+  }
+
+  /** Runs to `to`, leaving snapshots, and (`jump`) leaping over what snapshots know already. */
+  #forward(to: number, jump = true): void {
+    let near = jump ? NEAR_DISTANCES.filter((distance) => to - distance > this.tick) : [];
     while (this.tick < to) {
-      const ahead = this.snapshots.before(to, (each) => this.snapshots.fits(each));
+      const ahead = jump ? this.snapshots.fittingBefore(to) : undefined;
       if (ahead !== undefined && ahead.tick > this.tick) {
         this.#restore(ahead);
         near = NEAR_DISTANCES.filter((distance) => to - distance > this.tick);

@@ -22,13 +22,24 @@ export interface Mismatch {
 
 const HAS_BYTES = Uint8Array.from(LAYOUT_BY_NUMBER, (layout) => (layout?.hasBytes ? 1 : 0));
 
+const NO_BATCH: RecordBatch = {
+  words: new Uint32Array(0),
+  count: 0,
+  firstSeq: 0,
+  blobs: new Uint8Array(0),
+  blobBase: 0,
+};
+const KEPT_BATCHES = 6;
+
 export class Verifier implements RecordVerifier {
   /** Set when the first event did not match. */
   mismatch: Mismatch | undefined;
   readonly #recording: Recording;
   readonly #events: number;
   #index = -1;
-  #batch: RecordBatch = { words: new Uint32Array(0), count: 0, firstSeq: 0, blobs: new Uint8Array(0), blobBase: 0 };
+  #batch: RecordBatch = NO_BATCH;
+  /** Read last, for a replay that goes back and forth. */
+  readonly #kept: RecordBatch[] = [];
 
   constructor(recording: Recording) {
     this.#recording = recording;
@@ -54,9 +65,11 @@ export class Verifier implements RecordVerifier {
   /** The next event to be checked is number `seq`; what was found before is forgotten. */
   seek(seq: number): void {
     this.mismatch = undefined;
-    const { batches } = this.#recording;
-    this.#index = batches.findLastIndex((each) => each.firstSeq <= seq);
-    if (this.#index >= 0) this.#batch = this.#recording.readBatch(batches[this.#index]);
+    const { firstSeq, count } = this.#batch;
+    if (seq >= firstSeq && seq < firstSeq + count) return;
+    // The batch with it is read when an event comes.
+    this.#index = this.#recording.batches.findLastIndex((each) => each.firstSeq <= seq) - 1;
+    this.#batch = { ...NO_BATCH, firstSeq: seq };
   }
 
   /** The recorded event `seq`, decoded; undefined beyond the end. */
@@ -70,7 +83,11 @@ export class Verifier implements RecordVerifier {
 
   #next(): void {
     this.#index++;
-    this.#batch = this.#recording.readBatch(this.#recording.batches[this.#index]);
+    const known = this.#kept.find((each) => each.firstSeq === this.#recording.batches[this.#index].firstSeq);
+    this.#batch = known ?? this.#recording.readBatch(this.#recording.batches[this.#index]);
+    if (known) return;
+    this.#kept.push(this.#batch);
+    if (this.#kept.length > KEPT_BATCHES) this.#kept.shift();
   }
 
   #stop(

@@ -47,6 +47,24 @@ export class P2m {
     return t === P2mType.RAM || t === P2mType.GRANT_RW;
   }
 
+  /** For snapshots: pairs of gfn and entry. */
+  save(): Float64Array {
+    const pairs: number[] = [];
+    const low = this.#low;
+    for (let gfn = 0; gfn < low.length; gfn++) if (low[gfn] !== 0) pairs.push(gfn, low[gfn]!);
+    for (const [gfn, entry] of this.#high) pairs.push(gfn, entry);
+    return Float64Array.from(pairs);
+  }
+  /** Does not call `onChange`: translations come back with the TLBs. */
+  restore(pairs: Float64Array): void {
+    this.#low.fill(0);
+    this.#high.clear();
+    for (let i = 0; i < pairs.length; i += 2) {
+      if (pairs[i]! < 1 << 20) this.#low[pairs[i]!] = pairs[i + 1]!;
+      else this.#high.set(pairs[i]!, pairs[i + 1]!);
+    }
+  }
+
   /** Every mapped guest frame, ascending. */
   *entries(): Generator<[gfn: number, mfn: number, type: P2mType]> {
     for (let gfn = 0; gfn < this.#low.length; gfn++) {

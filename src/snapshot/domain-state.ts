@@ -6,9 +6,9 @@ import { FrameView } from '../hypervisor/frame-view.ts';
 import type { GrantTableState } from '../hypervisor/grant-table/table.ts';
 import type { Xen } from '../hypervisor/hypervisor.ts';
 import type { VcpuState } from '../hypervisor/vcpu.ts';
-import type { P2m, P2mType } from '../memory/p2m.ts';
+import type { P2m } from '../memory/p2m.ts';
 
-/** Triples gfn, mfn, type. */
+/** As P2m.save gives it. */
 export type SavedP2m = Float64Array;
 
 export interface DomainState {
@@ -93,22 +93,14 @@ const known = new WeakMap<P2m, Known>();
 
 function saveP2m(p2m: P2m): SavedP2m {
   const it = knowing(p2m);
-  it.saved ??= Float64Array.from([...p2m.entries()].flat());
+  it.saved ??= p2m.save();
   return it.saved;
 }
 
 function restoreP2m(p2m: P2m, saved: SavedP2m): void {
   const it = knowing(p2m);
   if (it.saved === saved) return;
-  const { onChange } = p2m;
-  // Translations come back with the TLBs.
-  p2m.onChange = () => {};
-  try {
-    for (const [gfn] of [...p2m.entries()]) p2m.set(gfn, 0, 0);
-    for (let i = 0; i < saved.length; i += 3) p2m.set(saved[i]!, saved[i + 1]!, saved[i + 2] as P2mType);
-  } finally {
-    p2m.onChange = onChange;
-  }
+  p2m.restore(saved);
   it.saved = saved;
 }
 

@@ -76,9 +76,15 @@ export class Snapshots {
     restoreSession(this.#session, snapshot.state);
   }
 
-  /** Latest snapshot at or before `tick` (and, if asked, that the session can take on as it is). */
-  before(tick: number, accept: (snapshot: Snapshot) => boolean = () => true): Snapshot | undefined {
-    return this.list.findLast((each) => each.tick <= tick && accept(each));
+  /** Latest snapshot at or before `tick`. */
+  before(tick: number): Snapshot | undefined {
+    return this.list.findLast((each) => each.tick <= tick);
+  }
+
+  /** The same of those that the session can take on as it is. */
+  fittingBefore(tick: number): Snapshot | undefined {
+    const key = domainsKey(this.#session);
+    return this.list.findLast((each) => each.tick <= tick && each.state.domains === key);
   }
 
   /**

@@ -1,0 +1,107 @@
+/**
+ * Finding the first or last moment at which something happens, by running pieces of the timeline with listeners in
+ * the engine. They only take notes, so what runs is the recording, and the place found is then simply sought.
+ *
+ * Everything here is a generator that yields between pieces: whoever drives it may stop there.
+ */
+import type { WatchedBytes, WatchedWrite } from '../src/cpu/engine/debug-taps.ts';
+import type { Session } from '../src/session.ts';
+import type { Timeline } from './timeline.ts';
+
+/** Something that was looked for happened. */
+export interface Hit {
+  readonly kind: 'break' | 'write';
+  /** break: the instruction there is about to execute. write: the instruction that takes this tick writes. */
+  readonly tick: number;
+  /** Who did it; domain 0x7ff2 and above is Xen itself. */
+  readonly domain: number;
+  readonly vcpu: number;
+  readonly rip: bigint;
+  /** write: which of the watches (its index), and whether the hypervisor or a back end wrote. */
+  readonly watch?: number;
+  readonly outside?: boolean;
+}
+
+/** What to look for. */
+export interface Interest {
+  readonly breakpoints: readonly bigint[];
+  /** Resolved anew for each piece, as page tables change. Bytes may lie in several frames. */
+  readonly watches: readonly ((session: Session) => readonly WatchedBytes[])[];
+  /** Only what this domain does. */
+  readonly domain?: number | undefined;
+}
+
+const FIRST_PIECE = 100_000;
+const LONGEST_PIECE = 8_000_000;
+/** Hits kept of one piece; of more, the first ones and the last count. */
+const MAX_HITS = 100_000;
+
+/** Runs from where the timeline is to `to` and notes every hit, in order. */
+export function observe(timeline: Timeline, to: number, interest: Interest): Hit[] {
+  const { session } = timeline;
+  const { taps } = session.engine;
+  const hits: Hit[] = [];
+  const note = (hit: Omit<Hit, 'domain' | 'vcpu' | 'rip'>, rip: bigint) => {
+    const { domain, vcpu } = session.log.where;
+    if (interest.domain !== undefined && domain !== interest.domain && !hit.outside) return;
+    if (hits.length >= MAX_HITS) hits.pop();
+    hits.push({ ...hit, domain, vcpu, rip });
+  };
+  const owners = new Map<WatchedBytes, number>();
+  for (const [i, resolve] of interest.watches.entries()) for (const bytes of resolve(session)) owners.set(bytes, i);
+  taps.onProbe = (rip, tick) => note({ kind: 'break', tick }, rip);
+  taps.onWrite = ({ watch, tick, outside }: WatchedWrite) =>
+    note({ kind: 'write', tick, watch: owners.get(watch)!, outside }, session.engine.runningRip);
+  taps.setProbes(interest.breakpoints);
+  taps.setWatches([...owners.keys()]);
+  try {
+    timeline.play(to);
+  } finally {
+    taps.onProbe = () => {};
+    taps.onWrite = () => {};
+    taps.setWatches([]);
+  }
+  return hits;
+}
+
+/** Takes the listeners' marks out of decoded code again. */
+export function endScan(timeline: Timeline): void {
+  timeline.session.engine.taps.setProbes([]);
+}
+
+/** The first hit that `accept`s, from the timeline's place on. Leaves the timeline somewhere behind it. */
+export function* findFirst(
+  timeline: Timeline,
+  interest: Interest,
+  accept: (hit: Hit) => boolean = () => true,
+): Generator<void, Hit | undefined> {
+  let piece = FIRST_PIECE;
+  const limit = timeline.diverted ? Number.POSITIVE_INFINITY : timeline.lastTick;
+  while (timeline.tick < limit) {
+    const from = timeline.tick;
+    const hit = observe(timeline, Math.min(limit, from + piece), interest).find(accept);
+    if (hit) return hit;
+    if (timeline.tick === from) return undefined;
+    piece = Math.min(piece * 2, LONGEST_PIECE);
+    yield;
+  }
+  return undefined;
+}
+
+/** The last hit that `accept`s before tick `before`. Leaves the timeline anywhere. */
+export function* findLast(
+  timeline: Timeline,
+  before: number,
+  interest: Interest,
+  accept: (hit: Hit) => boolean = () => true,
+): Generator<void, Hit | undefined> {
+  for (let end = before; end > 0; ) {
+    const start = timeline.snapshots.before(end - 1)!.tick;
+    timeline.seek(start);
+    const hit = observe(timeline, end, interest).findLast((each) => each.tick < end && accept(each));
+    if (hit) return hit;
+    end = start;
+    yield;
+  }
+  return undefined;
+}
