@@ -56,21 +56,22 @@ export class GuestSampler {
     };
   }
 
-  /** Call it at each cut. */
-  sample(): void {
+  /** Call it at each cut. @returns false if every processor waits */
+  sample(): boolean {
     const session = this.#session;
     this.#samples++;
     const now = session.now();
     const at = this.#idleTo === now ? undefined : runningVcpu(session);
     if (!at) {
       this.#idle++;
-      return;
+      return false;
     }
     const name = this.#name(at);
     const key = `${at.domain} ${at.ring} ${name}`;
     const entry = this.#counts.get(key);
     if (entry) entry.count++;
     else this.#counts.set(key, { name, domain: at.domain, kernel: at.ring === 0, count: 1 });
+    return true;
   }
 
   profile(): GuestProfile {
@@ -111,17 +112,18 @@ function runningVcpu(session: Session): GuestSample | undefined {
   return undefined;
 }
 
-/** Runs `session` to its end, sampling. */
+/** Runs `session` to its end, sampling. `look` is called at each sample that finds a vcpu running. */
 export function sampleGuest(
   session: Session,
   everyTicks = SAMPLE_TICKS,
   untilTicks = Number.MAX_SAFE_INTEGER,
+  look: () => void = () => {},
 ): GuestProfile {
   const sampler = new GuestSampler(session, everyTicks);
   let stop: string = 'limit';
   while (stop === 'limit' && session.now() < untilTicks) {
     stop = session.run(ticks(session.now() + everyTicks));
-    if (stop === 'limit') sampler.sample();
+    if (stop === 'limit' && sampler.sample()) look();
   }
   return sampler.profile();
 }

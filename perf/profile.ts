@@ -3,6 +3,7 @@
  *
  *     host       functions of rexen itself (generated ones, too, by their names), by their own time on the host
  *     guest      functions or pages of the guest, by ticks; the same every time
+ *     mix        instructions of the guest, by the handler that executes them
  *     counters   how often the machine's inner works were needed
  *     read FILE  a .cpuprofile that something else wrote (`node --cpu-prof`)
  *
@@ -16,13 +17,14 @@ import { counterTable, startCounting } from './counters.ts';
 import { hostFunctions, hostTable } from './cpuprofile.ts';
 import { guestTable, SAMPLE_TICKS, sampleGuest } from './guest-profile.ts';
 import { profiled } from './host-profile.ts';
+import { InstructionMix, mixTable } from './instruction-mix.ts';
 import { SilentLog } from './workloads/silent-log.ts';
 import { workloadByName } from './workloads/index.ts';
 import { runOnce } from './workloads/run.ts';
 import type { Workload } from './workloads/workload.ts';
 
 const USAGE =
-  'usage: npm run profile -- host|guest|counters WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]';
+  'usage: npm run profile -- host|guest|mix|counters WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]';
 
 function sessionOf(workload: Workload): Session {
   const { config, images } = workload;
@@ -55,6 +57,11 @@ async function main(): Promise<void> {
     print(hostTable(hostFunctions(profile), top));
   } else if (what === 'guest') {
     print(guestTable(sampleGuest(sessionOf(workloadByName(name)), every, maxTicks), top));
+  } else if (what === 'mix') {
+    const session = sessionOf(workloadByName(name));
+    const mix = new InstructionMix(session.engine);
+    sampleGuest(session, every, maxTicks, () => mix.sample());
+    print(mixTable(mix.mix(), top));
   } else if (what === 'counters') {
     const counting = startCounting();
     const { cost } = runOnce(workloadByName(name), 'recorded', maxTicks);
