@@ -4,7 +4,7 @@ import type { Instruction } from '../decode/instruction.ts';
 import * as L from '../layout.ts';
 import type { CpuState } from '../state.ts';
 
-const buffer = new Uint8Array(32);
+const buffer = new Uint8Array(16);
 
 /** Vector register `n`'s low `bytes`, as a view of the state. */
 export const register = (s: CpuState, n: number, bytes: number): Uint8Array =>
@@ -17,12 +17,10 @@ export function setRegister(s: CpuState, n: number, value: Uint8Array, vex: bool
   if (vex) whole.fill(0, value.length);
 }
 
-/** The 16 bytes of the register or memory operand in ModRM.rm; any alignment. Good until the next call. */
+/** The 16 bytes of the memory operand, at any alignment. Good until the next call. */
 export function sourceBytes(cpu: ProcessorContext, insn: Instruction): Uint8Array {
-  const out = buffer.subarray(0, 16);
-  if (insn.hasMem) cpu.mem.readBytes(cpu.effectiveLinear(insn, 16, false), out);
-  else out.set(register(cpu.s, insn.rm, 16));
-  return out;
+  cpu.mem.readBytes(cpu.effectiveLinear(insn, 16, false), buffer);
+  return buffer;
 }
 
 /** `offset` cut to the instruction's address size. */

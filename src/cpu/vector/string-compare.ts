@@ -10,32 +10,40 @@
  *     polarity     bit 0: negate, bit 1: only where the second operand is valid
  *     output       index of the last one, or a mask of elements; else of the first one, or of bits
  */
-import type { SystemInstruction } from '../context.ts';
+import type { ProcessorContext, SystemInstruction } from '../context.ts';
 import { Flow } from '../context.ts';
+import type { Instruction } from '../decode/instruction.ts';
+import * as L from '../layout.ts';
 import { type CpuState, FLAG, REG, STATUS_FLAGS } from '../state.ts';
 import { requireVectors } from '../sse/operands.ts';
-import { register, setRegister, sourceBytes } from './operands.ts';
+import { setRegister, sourceBytes } from './operands.ts';
 
 const ANY = 0;
 const RANGES = 1;
 const EACH = 2;
 
-/** Elements of 16 bytes as the format wants them. */
-function elements(bytes: Uint8Array, imm: number): Int32Array {
-  const words = (imm & 1) !== 0;
-  const out = new Int32Array(words ? 8 : 16);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
-  for (let i = 0; i < out.length; i++) {
-    if (words) out[i] = imm & 2 ? view.getInt16(2 * i, true) : view.getUint16(2 * i, true);
-    else out[i] = imm & 2 ? view.getInt8(i) : view.getUint8(i);
+const first = new Int32Array(16);
+const second = new Int32Array(16);
+
+/** Puts 16 bytes at `at` into `out`, one element each. @returns how many elements the format has */
+function unpack(u8: Uint8Array, at: number, imm: number, out: Int32Array): number {
+  const signed = (imm & 2) !== 0;
+  if ((imm & 1) === 0) {
+    for (let i = 0; i < 16; i++) out[i] = signed ? (u8[at + i]! << 24) >> 24 : u8[at + i]!;
+    return 16;
   }
-  return out;
+  for (let i = 0; i < 8; i++) {
+    const word = u8[at + 2 * i]! | (u8[at + 2 * i + 1]! << 8);
+    out[i] = signed ? (word << 16) >> 16 : word;
+  }
+  return 8;
 }
 
-/** Up to the first zero, or all. */
-function implicitLength(x: Int32Array): number {
-  const end = x.indexOf(0);
-  return end < 0 ? x.length : end;
+/** Up to the first zero, or all `n`. */
+function implicitLength(x: Int32Array, n: number): number {
+  let length = 0;
+  while (length < n && x[length] !== 0) length++;
+  return length;
 }
 
 /** The magnitude of a signed register, saturated. */
@@ -45,22 +53,24 @@ function explicitLength(s: CpuState, reg: number, wide: boolean, most: number): 
   return magnitude > BigInt(most) ? most : Number(magnitude);
 }
 
-/** One bit an element of `b`. `na`, `nb`: how many elements are valid. */
-function aggregate(mode: number, a: Int32Array, b: Int32Array, na: number, nb: number): number {
-  const n = a.length;
-  let result = 0;
-  for (let j = 0; j < n; j++) {
-    let hit = false;
-    if (mode === ANY) hit = j < nb && a.subarray(0, na).includes(b[j]!);
-    else if (mode === RANGES) {
-      for (let i = 0; i + 1 < na && j < nb && !hit; i += 2) hit = b[j]! >= a[i]! && b[j]! <= a[i + 1]!;
-    } else if (mode === EACH) hit = j < na && j < nb ? a[j] === b[j] : j >= na && j >= nb;
-    else {
-      hit = true;
-      for (let i = 0; i < na && i + j < n && hit; i++) hit = i + j < nb && a[i] === b[i + j];
-    }
-    if (hit) result |= 1 << j;
+/** Whether element `j` of the second operand is one of the first's, lies in one of its ranges, and so on. */
+function matches(mode: number, n: number, na: number, nb: number, j: number): boolean {
+  const b = second[j]!;
+  if (mode === EACH) return j < na && j < nb ? first[j] === b : j >= na && j >= nb;
+  if (mode === ANY || mode === RANGES) {
+    if (j >= nb) return false;
+    if (mode === ANY) for (let i = 0; i < na; i++) if (first[i] === b) return true;
+    if (mode === RANGES) for (let i = 0; i + 1 < na; i += 2) if (b >= first[i]! && b <= first[i + 1]!) return true;
+    return false;
   }
+  for (let i = 0; i < na && i + j < n; i++) if (i + j >= nb || first[i] !== second[i + j]) return false;
+  return true;
+}
+
+/** One bit an element of the second operand. `na`, `nb`: how many elements are valid. */
+function aggregate(mode: number, n: number, na: number, nb: number): number {
+  let result = 0;
+  for (let j = 0; j < n; j++) if (matches(mode, n, na, nb, j)) result |= 1 << j;
   return result;
 }
 
@@ -95,19 +105,24 @@ function maskOf(imm: number, bits: number, n: number): Uint8Array {
   return out;
 }
 
+function unpackOperands(cpu: ProcessorContext, insn: Instruction, imm: number): number {
+  const { u8 } = cpu.s;
+  if (insn.hasMem) unpack(sourceBytes(cpu, insn), 0, imm, second);
+  else unpack(u8, L.YMM + 32 * insn.rm, imm, second);
+  return unpack(u8, L.YMM + 32 * insn.reg, imm, first);
+}
+
 const compare =
   (explicit: boolean, index: boolean): SystemInstruction =>
   (cpu, insn) => {
     const { s } = cpu;
     requireVectors(s, insn.vex);
     const imm = insn.imm & 0xff;
-    const b = elements(sourceBytes(cpu, insn), imm);
-    const a = elements(register(s, insn.reg, 16), imm);
-    const n = a.length;
-    const na = explicit ? explicitLength(s, REG.RAX, insn.rexW, n) : implicitLength(a);
-    const nb = explicit ? explicitLength(s, REG.RDX, insn.rexW, n) : implicitLength(b);
-    const bits = withPolarity(imm, aggregate((imm >> 2) & 3, a, b, na, nb), n, nb);
-    if (index) s.setReg(REG.RCX, BigInt(indexOf(imm, bits, n)));
+    const n = unpackOperands(cpu, insn, imm);
+    const na = explicit ? explicitLength(s, REG.RAX, insn.rexW, n) : implicitLength(first, n);
+    const nb = explicit ? explicitLength(s, REG.RDX, insn.rexW, n) : implicitLength(second, n);
+    const bits = withPolarity(imm, aggregate((imm >> 2) & 3, n, na, nb), n, nb);
+    if (index) s.setReg32(REG.RCX, indexOf(imm, bits, n));
     else setRegister(s, 0, maskOf(imm, bits, n), insn.vex);
     setFlags(s, bits, n, na, nb);
     return Flow.NEXT;
