@@ -15,7 +15,7 @@ import type { Domain, DomainOptions } from './domain.ts';
 import { Domains } from './domains.ts';
 import type { MapTrack } from './grant-table/table.ts';
 import { GuestAccess } from './guest-access.ts';
-import { BASELINE_FEATURES, type CpuFeatures } from './hvm/cpuid.ts';
+import { type CpuFeatures, ENGINE_FEATURES } from './hvm/cpuid.ts';
 import { Lapics } from './hvm/lapics.ts';
 import { HvmMsrs } from './hvm/msrs.ts';
 import { applyStart, type StartState } from './hvm/start-state.ts';
@@ -58,7 +58,7 @@ export class Xen implements Supervisor {
   readonly #shutdownAlarm: Alarm;
   readonly #debugLines = new Map<Domain, number[]>();
 
-  constructor(machine: Machine, features: CpuFeatures = BASELINE_FEATURES) {
+  constructor(machine: Machine, features: CpuFeatures = ENGINE_FEATURES) {
     const { config, engine, log } = machine;
     this.machine = machine;
     this.engine = engine;

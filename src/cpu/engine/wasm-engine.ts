@@ -44,7 +44,7 @@ export interface EngineOptions {
   readonly signature?: number;
 }
 
-const PROCESSOR_SIGNATURE = 0x00800f12;
+const PROCESSOR_SIGNATURE = 0x00060fb1;
 
 export class WasmEngine implements Engine {
   readonly frames: MachineMemory;
