@@ -164,4 +164,6 @@ export const CODE_BASE = 0x7f8;
 export const STATE_BYTES = 0x800;
 export const SCRATCH = 0x1000;
 export const SCRATCH_BYTES = 0x1000;
+/** u32: 1 when decoded code was overwritten since a repeated string instruction last asked: it may be its own code. */
+export const CODE_CHANGED = 0x1ff0;
 export const TLB_AREA = 0x2000;

@@ -5,12 +5,17 @@
  * block that starts there, or 0. Frames that hold decoded code have their fast write path shut; a write that hits
  * decoded bytes drops the whole page.
  */
+import { CODE_CHANGED } from '../layout.ts';
 import { CODE_MODES } from './code-mode.ts';
 import * as R from './records.ts';
 
 export const TABLE_BYTES = 4096 * 4;
 /** Marks the length of a block's last record. */
 export const LAST = 0x80;
+/** Marks the length of a transfer that holds links to other blocks (T_TAKEN, T_FALL_NEXT): others keep operands there. */
+export const LINKS = 0x40;
+/** The length itself: no instruction is longer than 15 bytes. */
+export const LENGTH = 0x0f;
 
 export interface CodeCacheArea {
   /** First byte and size of the record pool. */
@@ -127,7 +132,10 @@ export class CodeCache {
     return this.#offsets[(pc - this.#area.pool) / R.RECORD_BYTES]!;
   }
   lengthOf(pc: number): number {
-    return this.#lengths[(pc - this.#area.pool) / R.RECORD_BYTES]! & 0x7f;
+    return this.#lengths[(pc - this.#area.pool) / R.RECORD_BYTES]! & LENGTH;
+  }
+  #hasLinks(pc: number): boolean {
+    return (this.#lengths[(pc - this.#area.pool) / R.RECORD_BYTES]! & LINKS) !== 0;
   }
   /** True for the record that ends its block. */
   endsBlock(pc: number): boolean {
@@ -136,6 +144,7 @@ export class CodeCache {
 
   /** Turns every instruction of the running block behind the one of record `pc` into `staleOp`, and unlinks its end. */
   makeStale(pc: number, staleOp: number): void {
+    this.#u32[CODE_CHANGED >> 2] = 1;
     const running = this.#u8[pc + R.R_LEFT]!;
     let before = running;
     for (let at = pc; ; at += R.RECORD_BYTES) {
@@ -143,7 +152,7 @@ export class CodeCache {
       if (left !== running && left !== before) this.#u32[at >> 2] = (this.#u32[at >> 2]! & 0xffff0000) | staleOp;
       before = left;
       if (!this.endsBlock(at)) continue;
-      if (left === running) {
+      if (left === running && this.#hasLinks(at)) {
         // The running instruction is itself the transfer: it must look its target up.
         this.#u32[(at + R.T_TAKEN) >> 2] = 0;
         this.#u32[(at + R.T_FALL_NEXT) >> 2] = 0;

@@ -2,6 +2,7 @@
 import type { Instruction, Operand } from '../decode/instruction.ts';
 import * as L from '../layout.ts';
 import { SEG } from '../state.ts';
+import { LAST, LENGTH, LINKS } from './code-cache.ts';
 import { codeBits, FLAT_CODE, FLAT_DATA, FLAT_STACK, MODE_BITS, shapeOf } from './code-mode.ts';
 import { type HandlerSpec, hasWideImmediate, specOf, SIMPLE } from './handlers.ts';
 import { SpecialOp } from './interpreter.ts';
@@ -85,13 +86,13 @@ export class Lowering {
   /** Ends the block behind `offset`: goes on there. */
   end(offset: number, page: PageInfo): void {
     this.#put(SpecialOp.END, offset & 255, offset >> 8, page.linkable(offset) ? R.LINK_FALL : 0, 0, 0, 0, 0, offset, 0);
-    this.#finish();
+    this.#finish(LINKS);
     this.#pad(offset);
   }
 
   /** Marks the last record as the block's end and numbers `left`. */
-  #finish(): void {
-    this.lengths[this.count - 1]! |= 0x80;
+  #finish(links: number): void {
+    this.lengths[this.count - 1]! |= LAST | links;
   }
 
   #pad(offset: number): void {
@@ -102,7 +103,7 @@ export class Lowering {
   numberInstructions(): void {
     let left = this.instructions;
     for (let i = 0; i < this.count; i++) {
-      const length = this.lengths[i]! & 0x7f;
+      const length = this.lengths[i]! & LENGTH;
       if (length === 0) continue;
       this.words[i * 4 + 1] = (this.words[i * 4 + 1]! & 0x00ffffff) | (left << 24);
       const next = i + 1 < this.count && this.offsets[i + 1] === this.offsets[i];
@@ -187,11 +188,13 @@ export class Lowering {
     const fall = offset + insn.length;
     const target = fall + insn.imm;
     const f = this.#operandFields(insn, prepared, offset);
-    if (entry.spec.rep !== '' || isStringLike.has(entry.spec.mnemonic)) {
+    const repeats = entry.spec.rep !== '' || isStringLike.has(entry.spec.mnemonic);
+    const indirect = !repeats && entry.spec.operands.length > 0;
+    if (repeats) {
       this.#stringFields(insn, f);
       const flags = page.linkable(fall) ? R.LINK_FALL : 0;
       this.#put(entry.op, fall & 255, fall >> 8, flags, 0, f.seg, f.disp, 0, offset, insn.length);
-    } else if (entry.spec.operands.length > 0) {
+    } else if (indirect) {
       // Indirect, or RET imm16: operands take the usual fields; CALL finds the return offset in imm.
       this.#put(
         entry.op,
@@ -209,7 +212,7 @@ export class Lowering {
       const flags = (page.linkable(target) ? R.LINK_TAKEN : 0) | (page.linkable(fall) ? R.LINK_FALL : 0);
       this.#put(entry.op, fall & 255, fall >> 8, flags, 0, 0, target, 0, offset, insn.length);
     }
-    this.#finish();
+    this.#finish(indirect ? 0 : LINKS);
     this.#pad(offset);
   }
 

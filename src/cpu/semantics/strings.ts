@@ -67,6 +67,13 @@ const iterations: Record<string, (o: Operation) => void> = {
 
 const budget = (): Expr<'i32'> => i32.load(i32.const(0), L.BUDGET);
 
+/** Code was overwritten: the next iteration fetches the instruction again, as it does when the run is cut here. */
+const codeChanged = (): Expr<'i32'> => i32.load(i32.const(0), L.CODE_CHANGED);
+function refetch(o: Operation): void {
+  o.f.do(i32.store(i32.const(0), i32.const(0), L.CODE_CHANGED));
+  o.control.suspend();
+}
+
 /**
  * REP MOVS and STOS at full speed: as many elements as count, budget and both pages allow in one go, when the direction is up
  * and both TLB entries hit. Leaves at least the last iteration to the plain way.
@@ -112,6 +119,7 @@ function repeated(name: string, iterate: (o: Operation) => void): Semantics {
         o.f.brIf(done, i64.eqz(left));
         if (compares) o.f.brIf(done, o.flags.condition(o.f, o.rep === 'rep' ? 5 : 4));
         o.f.if(i32.eqz(budget()), () => o.control.suspend());
+        if (name === 'MOVS' || name === 'STOS') o.f.if(codeChanged(), () => refetch(o));
         o.f.do(i32.store(i32.const(0), i32.sub(budget(), i32.const(1)), L.BUDGET));
         o.f.br(again);
       });
