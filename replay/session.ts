@@ -102,8 +102,8 @@ export class ReplaySession<M extends Replayable = Replayable> {
     if (this.#done || !machine) return true;
     const until = Math.min(machine.now() + n, this.#end) as Ticks;
     const stop = this.#guarded(() => machine.run(until));
-    this.#tick = machine.now();
     if (this.#done) return true;
+    this.#tick = machine.now();
     if (stop !== 'limit' || this.#tick >= this.#end) this.#finish(stop ?? 'limit');
     return this.#done;
   }
@@ -154,6 +154,8 @@ export class ReplaySession<M extends Replayable = Replayable> {
     const mismatch = this.#verifier.mismatch;
     if (mismatch) {
       this.#done = true;
+      // The machine was stopped in the middle of a run, of which its clock now knows nothing.
+      this.#tick = mismatch.actual.tick;
       // Beyond the end of a recording that was not ended by the machine itself, nothing is known.
       if (mismatch.expected || this.#endedByItself())
         this.#diverge(mismatch.expected ? 'different' : 'extra', mismatch.seq);
