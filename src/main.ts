@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line: `rexen COMMAND`. One file a command under commands/, loaded only when it is asked for. */
+import './host/v8.ts';
 import { Command, CommanderError } from 'commander';
 import { STATUS, VERSION } from './commands/common.ts';
 import { quietPipes } from './host/output.ts';

@@ -26,10 +26,11 @@ import { DIRTY, EngineSnapshots } from './engine-snapshot.ts';
 import { DebugTaps } from './debug-taps.ts';
 import { HostCalls, leaves, mustStep } from './host-calls.ts';
 import { SpecialOp } from './interpreter.ts';
-import { interpreterFor, linearMap, tiering } from './linear-map.ts';
+import { interpreterFor, linearMap } from './linear-map.ts';
 import { Processor } from './processor.ts';
 import * as R from './records.ts';
 import { Slot } from './slot.ts';
+import { tiering } from './tiering.ts';
 
 export interface EngineOptions {
   /** Frames of machine memory. */
