@@ -4,7 +4,7 @@
  */
 import { defineConfig } from 'vitest/config';
 
-const shared = { environment: 'node' as const, pool: 'forks' as const, setupFiles: [] };
+const shared = { environment: 'node' as const, pool: 'forks' as const, setupFiles: ['./src/host/v8.ts'] };
 
 export default defineConfig({
   test: {
