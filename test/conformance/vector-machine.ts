@@ -54,6 +54,17 @@ const CODE = 0x10000000;
 const DATA = 0x20000000;
 const MASK_64 = (1n << 64n) - 1n;
 
+/**
+ * Where the instruction stands: `alone` is one tick at its first byte; `amid` has NOPs before it in the same block and runs to
+ * an invalid opcode behind it or at its target.
+ */
+export type Placement = 'alone' | 'amid';
+const NOP = 0x90;
+const INVALID = 0x06; // PUSH ES: #UD in 64-bit mode
+
+/** NOPs before a vector's instruction: as many as its page has room for, up to five. */
+const sledBytes = (v: Vector): number => Math.min(5, Number(BigInt(v.rip)) - CODE);
+
 /** Thrown out of the run at the first exception; the state is that before its delivery. */
 class Stopped {
   vector = 0;
@@ -133,12 +144,16 @@ export class VectorMachine {
     this.engine.processor.modeChanged();
   }
 
-  /** @returns differences, one a line; empty when the vector passes. */
-  run(v: Vector): string[] {
-    this.#load(v);
+  /**
+   * @param placement where the instruction stands in its block
+   * @returns differences, one a line; empty when the vector passes.
+   */
+  run(v: Vector, placement: Placement = 'alone'): string[] {
+    this.#load(v, placement);
     const e = this.engine;
     const s = e.state;
     const start = BigInt(v.rip);
+    if (placement === 'amid') return this.#runToStop(v, start);
     let raised = false;
     try {
       const repeats = /^rep/.test(v.form);
@@ -151,11 +166,30 @@ export class VectorMachine {
     return this.#compare(v, raised);
   }
 
-  #load(v: Vector): void {
+  /** A whole block, not cut by the budget: NOPs, the instruction, and everywhere else an invalid opcode to stop at. */
+  #runToStop(v: Vector, start: bigint): string[] {
+    const s = this.engine.state;
+    s.rip -= BigInt(sledBytes(v));
+    // A branch to itself comes back without a stop; then the ticks end.
+    try {
+      this.engine.run(0 as Ticks, BigInt(v.out.rip) === start && v.exception === null ? sledBytes(v) + 1 : 100_000);
+    } catch (thrown) {
+      if (thrown !== this.#stopped) throw thrown;
+      if (s.rip === start) return this.#compare(v, true);
+    }
+    return this.#compare(v, false);
+  }
+
+  #load(v: Vector, placement: Placement): void {
     const e = this.engine;
     const s = e.state;
     const code = e.frames.frame(this.#code);
-    code.set(Buffer.from(v.bytes, 'hex'), Number(BigInt(v.rip)) - CODE);
+    const at = Number(BigInt(v.rip)) - CODE;
+    if (placement === 'amid') {
+      code.fill(INVALID);
+      code.fill(NOP, at - sledBytes(v), at);
+    }
+    code.set(Buffer.from(v.bytes, 'hex'), at);
     e.frameWritten(this.#code);
     e.frames.frame(this.#data).fill(0);
     for (const { addr, bytes } of v.in.mem ?? [])
@@ -194,8 +228,9 @@ export class VectorMachine {
     }
     if (v.exception !== null) {
       differs('vector', BigInt(this.#stopped.vector), BigInt(v.exception.vector));
+      if (v.exception.error !== null)
+        differs('error', BigInt(Math.max(0, this.#stopped.error)), BigInt(v.exception.error));
       if (v.exception.vector === 14) {
-        differs('error', BigInt(this.#stopped.error), BigInt(v.exception.error ?? 0));
         differs('cr2', this.#stopped.cr2, BigInt(v.exception.cr2 ?? 0));
       }
     }

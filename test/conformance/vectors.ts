@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { disassemble } from '../../src/isa/disassemble.ts';
-import { type Vector, VectorMachine } from './vector-machine.ts';
+import { type Placement, type Vector, VectorMachine } from './vector-machine.ts';
 
 export interface VectorSummary {
   total: number;
@@ -26,11 +26,12 @@ export function runVectors(
   vectors: Iterable<Vector>,
   machine: VectorMachine,
   report: (v: Vector, lines: string[]) => void,
+  placement: Placement = 'alone',
 ): VectorSummary {
   const summary: VectorSummary = { total: 0, passed: 0, failed: {}, unsupported: {} };
   for (const v of vectors) {
     summary.total++;
-    const lines = machine.run(v);
+    const lines = machine.run(v, placement);
     if (lines.length === 0) summary.passed++;
     else if (lines[0] === 'raised vector 6') {
       const name = disassemble(Buffer.from(v.bytes, 'hex'), BigInt(v.rip), 64).split(' ')[0]!;
