@@ -59,17 +59,15 @@ export function observe(timeline: Timeline, to: number, interest: Interest): Hit
   } finally {
     taps.onProbe = () => {};
     taps.onWrite = () => {};
-    taps.setWatches([]);
+    taps.setWatches([]); // probes stay in decoded code for the next piece, and tell nobody
   }
   return hits;
 }
 
-/** Takes the listeners' marks out of decoded code again. */
-export function endScan(timeline: Timeline): void {
-  timeline.session.engine.taps.setProbes([]);
-}
-
-/** The first hit that `accept`s, from the timeline's place on. Leaves the timeline somewhere behind it. */
+/**
+ * The first hit that `accept`s, from the timeline's place on. Leaves the timeline somewhere behind it; a diversion,
+ * which cannot be sought, at the place to stop: before the instruction of a breakpoint, behind a write.
+ */
 export function* findFirst(
   timeline: Timeline,
   interest: Interest,
@@ -79,7 +77,15 @@ export function* findFirst(
   const limit = timeline.diverted ? Number.POSITIVE_INFINITY : timeline.lastTick;
   while (timeline.tick < limit) {
     const from = timeline.tick;
+    const checkpoint = timeline.diverted ? timeline.checkpoint() : undefined;
     const hit = observe(timeline, Math.min(limit, from + piece), interest).find(accept);
+    if (checkpoint) {
+      if (hit) {
+        timeline.rollback(checkpoint);
+        timeline.forward(hit.kind === 'break' ? hit.tick : hit.tick + 1);
+      }
+      timeline.snapshots.drop(checkpoint);
+    }
     if (hit) return hit;
     if (timeline.tick === from) return undefined;
     piece = Math.min(piece * 2, LONGEST_PIECE);

@@ -79,6 +79,11 @@ export class Timeline {
     return this.#fork !== undefined;
   }
 
+  /** Where the timeline was left for a diversion; where it stands if it was not. */
+  get forkTick(): number {
+    return this.#fork?.tick ?? this.tick;
+  }
+
   /** Moves to just before the instruction that takes tick `target`. Drops a diversion. @throws TimelineDiverged */
   seek(target: number): void {
     const to = Math.max(0, Math.min(target, this.lastTick));
@@ -112,6 +117,14 @@ export class Timeline {
     this.#session.log.verifier = undefined;
   }
 
+  /** In a diversion: this place, to come back to with `rollback` as long as the diversion lasts. */
+  checkpoint(): Snapshot {
+    return this.snapshots.takeLoose();
+  }
+  rollback(checkpoint: Snapshot): void {
+    this.snapshots.restore(checkpoint);
+  }
+
   /** Takes a snapshot of this place if there is none. */
   snapshot(): Snapshot {
     if (this.diverted) throw new Error('a diversion has no place on the timeline');
@@ -122,11 +135,9 @@ export class Timeline {
     const fork = this.#fork;
     if (fork === undefined) return;
     this.#fork = undefined;
-    if (!this.snapshots.fits(fork)) this.#rebuild();
-    else {
-      this.#session.log.verifier = this.#verifier;
-      this.#restore(fork);
-    }
+    this.#session.log.verifier = this.#verifier;
+    if (this.snapshots.fits(fork)) this.#restore(fork);
+    else this.#rebuild();
   }
 
   #restore(snapshot: Snapshot): void {

@@ -54,15 +54,24 @@ export class Snapshots {
     const tick = this.#session.now();
     const there = this.list.find((each) => each.tick === tick);
     if (there) return there;
+    const snapshot = this.takeLoose();
+    const at = this.list.findLastIndex((each) => each.tick < tick) + 1;
+    this.list.splice(at, 0, snapshot);
+    return snapshot;
+  }
+
+  /** One that is not on the list: whoever takes it `drop`s it. */
+  takeLoose(): Snapshot {
     const { snapshots } = this.#session.engine;
     const memory = this.#images.derive(this.#base, snapshots.takeWritten(), snapshots);
     this.#images.drop(this.#base);
     this.#base = this.#images.derive(memory, [], snapshots);
     const state = saveSession(this.#session);
-    const snapshot: Snapshot = { tick, seq: state.log.seq, state, memory };
-    const at = this.list.findLastIndex((each) => each.tick < tick) + 1;
-    this.list.splice(at, 0, snapshot);
-    return snapshot;
+    return { tick: this.#session.now(), seq: state.log.seq, state, memory };
+  }
+
+  drop(snapshot: Snapshot): void {
+    this.#images.drop(snapshot.memory);
   }
 
   /** Makes the session what it was. The snapshot must fit it. */
