@@ -4,10 +4,9 @@ import { FileSource } from '../host/files.ts';
 import { openRecording, type Recording } from '../log/recording.ts';
 import { E } from '../hypervisor/abi/errno.ts';
 import { HYPERCALL } from '../hypervisor/abi/xen.ts';
-import type { Input } from '../machine/door.ts';
 import type { PrintNames } from '../log/print.ts';
 
-export const VERSION = '0.1.0';
+export { VERSION } from '../base/version.ts';
 
 /** Exit statuses that scripts rely on. */
 export const STATUS = {
@@ -30,15 +29,6 @@ export function wholeNumber(text: string): number {
     throw new InvalidArgumentError('It must be a whole number, 0 or more.');
   }
   return value;
-}
-
-/** Sessions without a person begin here, so that recording one twice gives the same session: 2026-01-01T00:00:00Z. */
-export const DEFAULT_WALLCLOCK_MS = Date.UTC(2026, 0, 1);
-
-/** Gives the machine its time of day, milliseconds since 1970. */
-export function submitWallclock(door: { submit(input: Input): void }, ms: number): void {
-  const seconds = Math.floor(ms / 1000);
-  door.submit({ kind: 'wallclock', seconds, nanoseconds: Math.floor(ms % 1000) * 1_000_000 });
 }
 
 /** Opens a recording for `use`, and closes it. @throws RecordingError */

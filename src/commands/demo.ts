@@ -17,8 +17,8 @@ import { lanes, moments } from '../../replay/lanes.ts';
 import { ReplaySession } from '../../replay/session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
 import { SymbolTable } from '../../replay/symbols.ts';
-import { bytesText, DEFAULT_WALLCLOCK_MS, STATUS, submitWallclock, XEN_NAMES } from './common.ts';
-import { startRecording } from './record.ts';
+import { DEFAULT_WALLCLOCK_MS, startRecording, submitWallclock } from '../host/start.ts';
+import { bytesText, STATUS, XEN_NAMES } from './common.ts';
 
 /** The three domains: two that talk over a ring in a granted page, as split drivers do, and one that keeps time. */
 const DOMAINS = [

@@ -2,9 +2,10 @@
 import type { Command } from 'commander';
 import { ImageTable } from '../host/images.ts';
 import { linuxGuest } from '../host/linux-guest.ts';
+import { loadDomain } from '../host/start.ts';
 import { parseDomainConfig } from '../toolstack/xl/config.ts';
 import { wholeNumber } from './common.ts';
-import { loadDomain, recordDomains } from './record.ts';
+import { recordDomains } from './record.ts';
 
 interface LinuxOptions {
   record?: string;
@@ -88,7 +89,7 @@ function configText(options: LinuxOptions, index: number, kernel: string, initra
 function diskText(disk: string, index: number): string {
   const readOnly = disk.endsWith(',r');
   const file = readOnly ? disk.slice(0, -2) : disk;
-  return `raw,xvd${String.fromCharCode(97 + index)},${readOnly ? 'r' : 'w'},target=${file}`;
+  return `format=raw, vdev=xvd${String.fromCharCode(97 + index)}, access=${readOnly ? 'r' : 'w'}, target=${file}`;
 }
 
 function quoted(text: string): string {

@@ -1,20 +1,16 @@
 /** `rexen record`: boots domains and keeps everything. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Ticks } from '../base/ticks.ts';
-import { FileSink, readText, sha256 } from '../host/files.ts';
+import { readText } from '../host/files.ts';
 import { ImageTable } from '../host/images.ts';
-import { hostDate, hostUnixMs, Output, Progress } from '../host/output.ts';
+import { hostUnixMs, Output, Progress } from '../host/output.ts';
 import { parseScript, ScriptRunner } from '../host/script.ts';
 import { type RecordOutcome, type RecordResult, recordSession } from '../host/recorder.ts';
 import { TerminalKeyboard } from '../host/terminal.ts';
-import { EventLog } from '../log/append.ts';
 import { grouped } from '../log/print.ts';
-import { RecordingWriter } from '../log/recording.ts';
 import type { MachineConfig } from '../machine/config.ts';
-import { Session, type SessionConfig, type SessionDomain, sessionConfig } from '../session.ts';
-import { parseDomainConfig, warningText } from '../toolstack/xl/config.ts';
-import type { DomainConfig } from '../toolstack/xl/domain-config.ts';
-import { bytesText, DEFAULT_WALLCLOCK_MS, STATUS, submitWallclock, VERSION, wholeNumber } from './common.ts';
+import { type SessionDomain, sessionConfig } from '../session.ts';
+import { DEFAULT_WALLCLOCK_MS, loadDomains, startRecording, submitDisks, submitWallclock } from '../host/start.ts';
+import { bytesText, STATUS, wholeNumber } from './common.ts';
 
 export interface RecordOptions {
   output?: string;
@@ -68,69 +64,8 @@ function time(text: string): number {
   return ms;
 }
 
-/** Reads configurations and images. Warnings go to `warn`. @throws Error for people */
-export function loadDomains(
-  paths: readonly string[],
-  images: ImageTable,
-  warn: (text: string) => void,
-): SessionDomain[] {
-  return paths.map((path) => {
-    const { config, warnings } = parseDomainConfig(readText(path, 'configuration'), path);
-    for (const each of warnings) warn(warningText(each));
-    return loadDomain(config, images);
-  });
-}
-
-/** Reads the files that a configuration names. @throws Error for people */
-export function loadDomain(config: DomainConfig, images: ImageTable): SessionDomain {
-  const kernel = images.add(config.kernel!, 'kernel');
-  const ramdisk = config.ramdisk === undefined ? {} : { ramdisk: images.add(config.ramdisk, 'ramdisk') };
-  return { config, kernel, ...ramdisk };
-}
-
 function warning(text: string): void {
   process.stderr.write(`rexen: ${text}\n`);
-}
-
-/** A session being recorded to a file. */
-export interface Recorded {
-  readonly session: Session;
-  readonly writer: RecordingWriter;
-  readonly path: string;
-  close(): void;
-}
-
-/** Builds a session whose log goes to a new recording. The file is made before anything runs. */
-export function startRecording(
-  config: SessionConfig,
-  images: ImageTable,
-  output: string | undefined,
-  title = config.domains.map(({ config: { name } }) => name).join(', '),
-): Recorded {
-  const recorded = hostDate();
-  const path = output ?? `recordings/${fileName(title)}-${recorded.replace(/[:.]/g, '').slice(0, 17)}.rxn`;
-  let sink: FileSink | undefined;
-  let writer: RecordingWriter | undefined;
-  const createLog = (now: () => Ticks): EventLog => {
-    const log = new EventLog(now, { createHash: sha256 });
-    sink = new FileSink(path);
-    const header = { rexen: VERSION, recorded, title, config, images: images.entries };
-    writer = new RecordingWriter(sink, header, images.embedded());
-    log.addSink(writer);
-    return log;
-  };
-  let session: Session;
-  try {
-    session = new Session({ config, images: images.contents, createLog });
-  } catch (error) {
-    sink?.remove();
-    throw error;
-  }
-  return { session, writer: writer!, path, close: () => sink!.close() };
-}
-
-function fileName(title: string): string {
-  return title.replace(/[^\w.-]+/g, '-').slice(0, 60) || 'session';
 }
 
 /** Records a session of these domains to its end. @returns the exit status */
@@ -155,6 +90,7 @@ export async function recordDomains(
   const { session, writer, path, close } = startRecording(config, images, options.output);
   const ms = options.wallclock ?? (script ? DEFAULT_WALLCLOCK_MS : hostUnixMs());
   submitWallclock(session.machine.door, ms);
+  submitDisks(session, config);
   if (!options.json) session.onConsole(consolePrinter(session.domains, script !== undefined));
   const keyboard = script ? undefined : new TerminalKeyboard();
   if (keyboard && process.stdin.isTTY) process.stderr.write('(Ctrl-] ends the session)\r\n');

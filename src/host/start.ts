@@ -1,0 +1,102 @@
+/** Starting sessions that are recorded to files, for the command line and for the library. */
+import type { Ticks } from '../base/ticks.ts';
+import { VERSION } from '../base/version.ts';
+import { EventLog } from '../log/append.ts';
+import { RecordingWriter } from '../log/recording.ts';
+import type { Input } from '../machine/door.ts';
+import { Session, type SessionConfig, type SessionDomain } from '../session.ts';
+import { parseDomainConfig, warningText } from '../toolstack/xl/config.ts';
+import type { DomainConfig } from '../toolstack/xl/domain-config.ts';
+import { FileSink, readText, sha256 } from './files.ts';
+import type { ImageTable } from './images.ts';
+import { hostDate } from './output.ts';
+
+/** Sessions without a person begin here, so that recording one twice gives the same session: 2026-01-01T00:00:00Z. */
+export const DEFAULT_WALLCLOCK_MS = Date.UTC(2026, 0, 1);
+
+/** Gives the machine its time of day, milliseconds since 1970. */
+export function submitWallclock(door: { submit(input: Input): void }, ms: number): void {
+  const seconds = Math.floor(ms / 1000);
+  door.submit({ kind: 'wallclock', seconds, nanoseconds: Math.floor(ms % 1000) * 1_000_000 });
+}
+
+/** What each disk begins with, as inputs. */
+export function submitDisks(session: Session, { domains }: SessionConfig): void {
+  for (const { config, disks = [] } of domains)
+    for (const [i, sha256] of disks.entries()) {
+      const device = `${config.name}/${config.disks[i]!.vdev}`;
+      session.machine.door.submit({
+        kind: 'disk-content',
+        device,
+        sha256: Uint8Array.from(Buffer.from(sha256, 'hex')),
+      });
+    }
+}
+
+/** Reads configurations and images. Warnings go to `warn`. @throws Error for people */
+export function loadDomains(
+  paths: readonly string[],
+  images: ImageTable,
+  warn: (text: string) => void,
+): SessionDomain[] {
+  return paths.map((path) => {
+    const { config, warnings } = parseDomainConfig(readText(path, 'configuration'), path);
+    for (const each of warnings) warn(warningText(each));
+    return loadDomain(config, images);
+  });
+}
+
+/** Reads the files that a configuration names. @throws Error for people */
+export function loadDomain(config: DomainConfig, images: ImageTable): SessionDomain {
+  const kernel = images.add(config.kernel!, 'kernel');
+  const ramdisk = config.ramdisk === undefined ? {} : { ramdisk: images.add(config.ramdisk, 'ramdisk') };
+  const disks = config.disks.map(({ target, format, vdev }) => {
+    if (format !== 'raw')
+      throw new Error(
+        `${config.name}: disk ${vdev} is ${format}; convert it: qemu-img convert -O raw ${target} NEW.img`,
+      );
+    return images.add(target, `disk ${vdev}`);
+  });
+  return { config, kernel, ...ramdisk, ...(disks.length > 0 ? { disks } : {}) };
+}
+
+/** A session being recorded to a file. */
+export interface Recorded {
+  readonly session: Session;
+  readonly writer: RecordingWriter;
+  readonly path: string;
+  close(): void;
+}
+
+/** Builds a session whose log goes to a new recording. The file is made before anything runs. */
+export function startRecording(
+  config: SessionConfig,
+  images: ImageTable,
+  output: string | undefined,
+  title = config.domains.map(({ config: { name } }) => name).join(', '),
+): Recorded {
+  const recorded = hostDate();
+  const path = output ?? `recordings/${fileName(title)}-${recorded.replace(/[:.]/g, '').slice(0, 17)}.rxn`;
+  let sink: FileSink | undefined;
+  let writer: RecordingWriter | undefined;
+  const createLog = (now: () => Ticks): EventLog => {
+    const log = new EventLog(now, { createHash: sha256 });
+    sink = new FileSink(path);
+    const header = { rexen: VERSION, recorded, title, config, images: images.entries };
+    writer = new RecordingWriter(sink, header, images.embedded());
+    log.addSink(writer);
+    return log;
+  };
+  let session: Session;
+  try {
+    session = new Session({ config, images: images.contents, createLog });
+  } catch (error) {
+    sink?.remove();
+    throw error;
+  }
+  return { session, writer: writer!, path, close: () => sink!.close() };
+}
+
+function fileName(title: string): string {
+  return title.replace(/[^\w.-]+/g, '-').slice(0, 60) || 'session';
+}
