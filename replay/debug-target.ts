@@ -2,7 +2,7 @@
 import { REGISTERS, TARGET_XML } from '../src/debug/registers.ts';
 import type { DebugTarget, DebugThread, Motion, PointKind, Stopped } from '../src/debug/target.ts';
 import type { Vcpu } from '../src/hypervisor/vcpu.ts';
-import { selectEvents } from '../src/log/select.ts';
+import { livingEnd } from './ends.ts';
 import { Monitor } from './monitor.ts';
 import { contents, currentVcpu, translate, withVcpu } from './places.ts';
 import { findFirst, findLast, type Hit, type Interest } from './scan.ts';
@@ -38,7 +38,7 @@ export class ReplayTarget implements DebugTarget {
     this.#domain = options.domain;
     this.#say = options.say ?? (() => {});
     this.#monitor = new Monitor(timeline, () => this.#arrived(), () => this.#vcpu(this.#current));
-    this.#end = lastLivingTick(timeline);
+    this.#end = livingEnd(timeline.recording);
     this.#arrived();
   }
 
@@ -246,16 +246,4 @@ function threadId(vcpu: Vcpu): number {
 function describe(vcpu: Vcpu): string {
   const state = vcpu.pcpu >= 0 ? `on pcpu ${vcpu.pcpu}` : vcpu.online ? (vcpu.blocked ? 'blocked' : 'waiting') : 'down';
   return `d${vcpu.domain.id}v${vcpu.id} ${vcpu.domain.name}, ${state}`;
-}
-
-/** A recording that ended by itself has no domain at its end: the place before the last ones went. */
-function lastLivingTick(timeline: Timeline): number {
-  const { recording } = timeline;
-  let living = 0;
-  let end = recording.lastTick;
-  for (const event of selectEvents(recording, { kinds: ['domain-create', 'domain-destroy'] })) {
-    living += event.kind === 'domain-create' ? 1 : -1;
-    end = living === 0 ? Math.max(0, event.tick - 1) : recording.lastTick;
-  }
-  return end;
 }
