@@ -2,12 +2,12 @@
 import type { Ticks } from '../base/ticks.ts';
 import { VERSION } from '../base/version.ts';
 import { EventLog } from '../log/append.ts';
-import { RecordingWriter } from '../log/recording.ts';
+import { type ByteSink, RecordingWriter } from '../log/recording.ts';
 import type { Input } from '../machine/door.ts';
 import { Session, type SessionConfig, type SessionDomain } from '../session.ts';
 import { parseDomainConfig, warningText } from '../toolstack/xl/config.ts';
 import type { DomainConfig } from '../toolstack/xl/domain-config.ts';
-import { FileSink, readText, sha256 } from './files.ts';
+import { FileSink, MemoryFile, readText, sha256 } from './files.ts';
 import type { ImageTable } from './images.ts';
 import { hostDate } from './output.ts';
 
@@ -39,11 +39,19 @@ export function loadDomains(
   images: ImageTable,
   warn: (text: string) => void,
 ): SessionDomain[] {
-  return paths.map((path) => {
-    const { config, warnings } = parseDomainConfig(readText(path, 'configuration'), path);
-    for (const each of warnings) warn(warningText(each));
-    return loadDomain(config, images);
-  });
+  return paths.map((path) => loadDomainText(readText(path, 'configuration'), path, images, warn));
+}
+
+/** The same for a configuration's text; `name` is for messages. */
+export function loadDomainText(
+  text: string,
+  name: string,
+  images: ImageTable,
+  warn: (text: string) => void,
+): SessionDomain {
+  const { config, warnings } = parseDomainConfig(text, name);
+  for (const each of warnings) warn(warningText(each));
+  return loadDomain(config, images);
 }
 
 /** Reads the files that a configuration names. @throws Error for people */
@@ -60,30 +68,39 @@ export function loadDomain(config: DomainConfig, images: ImageTable): SessionDom
   return { config, kernel, ...ramdisk, ...(disks.length > 0 ? { disks } : {}) };
 }
 
-/** A session being recorded to a file. */
-export interface Recorded {
+/** A session being recorded. */
+export interface StartedRecording {
   readonly session: Session;
   readonly writer: RecordingWriter;
+  /** Of the file; empty for one in memory. */
   readonly path: string;
   close(): void;
 }
 
-/** Builds a session whose log goes to a new recording. The file is made before anything runs. */
+/**
+ * Builds a session whose log goes to a new recording: a file (made before anything runs; without a name,
+ * `recordings/TITLE-DATE.rxn`) or memory.
+ */
 export function startRecording(
   config: SessionConfig,
   images: ImageTable,
-  output: string | undefined,
+  output: string | MemoryFile | undefined,
   title = config.domains.map(({ config: { name } }) => name).join(', '),
-): Recorded {
+): StartedRecording {
   const recorded = hostDate();
-  const path = output ?? `recordings/${fileName(title)}-${recorded.replace(/[:.]/g, '').slice(0, 17)}.rxn`;
+  const path =
+    output instanceof MemoryFile
+      ? ''
+      : (output ?? `recordings/${fileName(title)}-${recorded.replace(/[:.]/g, '').slice(0, 17)}.rxn`);
   let sink: FileSink | undefined;
+  let target: ByteSink;
   let writer: RecordingWriter | undefined;
   const createLog = (now: () => Ticks): EventLog => {
     const log = new EventLog(now, { createHash: sha256 });
-    sink = new FileSink(path);
+    if (output instanceof MemoryFile) target = output;
+    else target = sink = new FileSink(path);
     const header = { rexen: VERSION, recorded, title, config, images: images.entries };
-    writer = new RecordingWriter(sink, header, images.embedded());
+    writer = new RecordingWriter(target, header, images.embedded());
     log.addSink(writer);
     return log;
   };
@@ -94,7 +111,7 @@ export function startRecording(
     sink?.remove();
     throw error;
   }
-  return { session, writer: writer!, path, close: () => sink!.close() };
+  return { session, writer: writer!, path, close: () => sink?.close() };
 }
 
 function fileName(title: string): string {
