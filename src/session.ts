@@ -28,6 +28,8 @@ export interface SessionDomain {
   readonly config: DomainConfig;
   readonly kernel: string;
   readonly ramdisk?: string;
+  /** First contents of its disks, in the configuration's order. */
+  readonly disks?: readonly string[];
 }
 
 export interface SessionParts {
@@ -64,9 +66,10 @@ export function checkSessionConfig(value: unknown): SessionConfig {
 }
 
 function checkDomain(domain: SessionDomain): void {
-  const { config, kernel, ramdisk } = domain ?? {};
+  const { config, kernel, ramdisk, disks = [] } = domain ?? {};
   const wrong = (what: string) => new RangeError(`the recording's configuration of a domain has a wrong ${what}`);
   if (typeof kernel !== 'string' || (ramdisk !== undefined && typeof ramdisk !== 'string')) throw wrong('image');
+  if (!Array.isArray(disks) || !disks.every((disk) => typeof disk === 'string')) throw wrong('disk');
   if (typeof config !== 'object' || config === null) throw wrong('shape');
   for (const text of ['name', 'uuid', 'cmdline'] as const) if (typeof config[text] !== 'string') throw wrong(text);
   for (const number of ['memoryMiB', 'maxMemoryMiB', 'vcpus', 'maxVcpus'] as const) {
@@ -78,6 +81,7 @@ function checkDomain(domain: SessionDomain): void {
     if (!SHUTDOWN_ACTIONS.includes(config[action])) throw wrong(action);
   }
   if (!Array.isArray(config.disks) || !Array.isArray(config.vifs) || !Array.isArray(config.cpuid)) throw wrong('shape');
+  if (disks.length !== config.disks.length) throw wrong('number of disks');
 }
 
 export class Session {
@@ -159,6 +163,9 @@ function imagesOf(domain: SessionDomain, images: ReadonlyMap<string, Image>): Do
     if (!image) throw new RangeError(`the image with SHA-256 ${sha256} is missing`);
     return image;
   };
-  const kernel = find(domain.kernel);
-  return domain.ramdisk === undefined ? { kernel } : { kernel, ramdisk: find(domain.ramdisk) };
+  return {
+    kernel: find(domain.kernel),
+    ...(domain.ramdisk === undefined ? {} : { ramdisk: find(domain.ramdisk) }),
+    disks: (domain.disks ?? []).map(find),
+  };
 }

@@ -80,11 +80,9 @@ interface KernelModule {
 /** The modules of the kernel's own package in the order of loading; what it has built in is not among them. */
 function modulesFor(kernel: string): KernelModule[] {
   const release = /^vmlinu[zx]-(.+)$/.exec(basename(kernel))?.[1];
-  const folder = release && [
-    join(DEBIAN, 'lib/modules', release),
-    join(dirname(dirname(kernel)), 'lib/modules', release),
-  ];
-  const root = folder && folder.find((each) => existsSync(each));
+  if (release === undefined) return [];
+  const folders = [DEBIAN, dirname(dirname(kernel))].map((each) => join(each, 'lib/modules', release));
+  const root = folders.find((each) => existsSync(each));
   if (!root) return [];
   const files = new Map<string, string>();
   for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' }).sort())

@@ -3,6 +3,7 @@ import type { GuestPhysical } from '../memory/p2m.ts';
 import { OutOfFrames } from '../memory/frames.ts';
 import { GRANT_ENTRY_BYTES, GRANTS_PER_FRAME, GTF } from './abi/grant-table.ts';
 import { HVM_NR_PARAMS } from './abi/hvm.ts';
+import { Dom0Services } from './dom0-services.ts';
 import type { Domain } from './domain.ts';
 import { pvhStart } from './hvm/start-state.ts';
 import type { Xen } from './hypervisor.ts';
@@ -82,9 +83,12 @@ export class Control {
   readonly #xen: Xen;
   readonly #domains = new Map<number, ControlledDomain>();
   onShutdown: (id: number) => void = () => {};
+  /** What back ends need. */
+  readonly backends: Dom0Services;
 
   constructor(xen: Xen) {
     this.#xen = xen;
+    this.backends = new Dom0Services(xen);
     xen.onShutdown = (domain) => this.onShutdown(domain.id);
   }
 

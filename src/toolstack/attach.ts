@@ -22,6 +22,10 @@ export function attachToolstack(machine: Machine, hypervisor: Hypervisor, listen
   door.handle('console-input', ({ domain, bytes }) => {
     toolstack.consoleInput(domain, bytes);
   });
+  door.handle('disk-content', ({ device, sha256 }) => {
+    // The configuration names the content too; this is where a person finds it on the log.
+    log.emit('note', { text: `${device} begins with ${Buffer.from(sha256).toString('hex')}` });
+  });
   door.handle('operator', ({ text }) => {
     try {
       operate(toolstack, hypervisor, text);
@@ -30,7 +34,7 @@ export function attachToolstack(machine: Machine, hypervisor: Hypervisor, listen
       log.emit('note', { text: `xl ${text}: ${error.message}` });
     }
   });
-  digestSources.push({ scope: 'xenstore', state: () => toolstack.state() as unknown as Plain });
+  digestSources.push({ scope: 'xenstore', state: () => toolstack.digest() as unknown as Plain });
   return toolstack;
 }
 

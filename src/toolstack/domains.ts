@@ -2,6 +2,7 @@ import { PAGE_SIZE } from '../memory/frames.ts';
 import { type BuiltDomain, buildPvh } from './builder/pvh.ts';
 import type { Image } from './builder/image.ts';
 import { ConsoleRing } from './console/ring.ts';
+import { Devices } from './devices.ts';
 import type { Hypervisor, ShutdownReason, ToolstackDomain } from './hypervisor-interface.ts';
 import { removeDomain, writeBuilt, writeConsole, writeDomain0, writeSkeleton } from './xenstore-tree.ts';
 import type { DomainConfig, ShutdownAction } from './xl/domain-config.ts';
@@ -14,6 +15,8 @@ import { Xenstored, type StoreOperation, RELEASE_DOMAIN } from './xenstore/xenst
 export interface DomainImages {
   readonly kernel: Image;
   readonly ramdisk?: Image;
+  /** One for each disk of its configuration: its first content. */
+  readonly disks?: readonly Image[];
 }
 
 /** What the toolstack tells of: for the event log and for the terminal. */
@@ -58,6 +61,7 @@ export class Toolstack {
   readonly #hypervisor: Hypervisor;
   readonly #events: ToolstackEvents;
   readonly #service: StoreService;
+  readonly devices: Devices;
   readonly #domains = new Map<number, Running>();
 
   constructor(hypervisor: Hypervisor, events: ToolstackEvents) {
@@ -67,6 +71,7 @@ export class Toolstack {
     this.#service = new StoreService(this.xenstored, hypervisor);
     this.store = new LocalClient(this.xenstored);
     writeDomain0(this.store);
+    this.devices = new Devices(hypervisor.backends, this.store);
     hypervisor.onShutdown = (id) => this.#shutDown(id);
   }
 
@@ -105,6 +110,7 @@ export class Toolstack {
   destroy(id: number): void {
     const running = this.#get(id);
     this.#domains.delete(id);
+    this.devices.detach(id);
     this.#hypervisor.closeService(running.consolePort);
     this.#service.disconnect(id);
     this.#hypervisor.destroy(id);
@@ -123,8 +129,17 @@ export class Toolstack {
     this.store.write(`${domainPath(id)}/memory/target`, String(mib * 1024));
   }
 
-  /** The store's and the consoles' state, for digests. */
+  /** The state of the store, the consoles and the back ends. */
   state() {
+    return { ...this.#state(), devices: this.devices.save() };
+  }
+
+  /** The same for digests, without the disks' contents. */
+  digest() {
+    return { ...this.#state(), devices: this.devices.digest() };
+  }
+
+  #state() {
     return {
       store: this.xenstored.save(),
       rings: this.#service.save(),
@@ -137,6 +152,7 @@ export class Toolstack {
     this.xenstored.restore(state.store);
     this.#service.restore(state.rings);
     for (const { id, ...terminal } of state.consoles) this.#get(id).terminal.restore(terminal);
+    this.devices.restore(state.devices);
   }
 
   #create(config: DomainConfig, images: DomainImages, paused: boolean, was: number | undefined): number {
@@ -161,6 +177,7 @@ export class Toolstack {
     try {
       this.#build(domain, config, images);
     } catch (error) {
+      this.devices.detach(domain.id);
       this.#service.disconnect(domain.id);
       this.#hypervisor.destroy(domain.id);
       removeDomain(this.store, domain.id, uuid);
@@ -185,6 +202,7 @@ export class Toolstack {
     writeBuilt(this.store, id, config, ports);
     this.store.introduce(id, built.storeGfn, storePort);
     writeConsole(this.store, id, ports);
+    this.devices.attach(id, config, images.disks ?? []);
     const port = this.#hypervisor.bindService(id, consolePort, () => this.#domains.get(id)?.terminal.run());
     const terminal = new ConsoleRing(
       domain.memory,

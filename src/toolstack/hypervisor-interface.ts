@@ -1,3 +1,4 @@
+import type { BackendServices } from '../backends/services.ts';
 import type { GuestPhysical } from '../memory/p2m.ts';
 
 /** One row of the memory map that XENMEM_memory_map and start_info give: E820 types. */
@@ -51,6 +52,8 @@ export interface CreateOptions {
 
 /** What the toolstack asks of the hypervisor: the calls of libxc that `xl create` makes, in our words. */
 export interface Hypervisor {
+  /** What back ends need. */
+  readonly backends: BackendServices;
   /** A paused domain with vcpus but no memory. Ids count up from 1 and are not reused. */
   createDomain(options: CreateOptions): ToolstackDomain;
   domain(id: number): ToolstackDomain | undefined;

@@ -1,5 +1,5 @@
 import type { MemoryMapEntry } from './hypervisor-interface.ts';
-import type { DomainConfig } from './xl/domain-config.ts';
+import type { DiskConfig, DomainConfig, VifConfig } from './xl/domain-config.ts';
 import type { LocalClient } from './xenstore/local-client.ts';
 import { domainPath } from './xenstore/paths.ts';
 
@@ -157,6 +157,68 @@ export function writeDevice(store: LocalClient, id: number, nodes: DeviceNodes):
     store.write(`${backPath}/frontend`, frontPath);
     for (const [name, value] of nodes.back) store.write(`${backPath}/${name}`, value);
     for (const [name, value] of nodes.back) store.write(`${libxl}/${name}`, value);
+  });
+}
+
+/** A disk: libxl_disk.c (device_disk_add), with a file as its target. */
+export function writeVbd(store: LocalClient, id: number, device: number, disk: DiskConfig): void {
+  const kind = disk.cdrom ? 'cdrom' : 'disk';
+  writeDevice(store, id, {
+    kind: 'vbd',
+    device,
+    frontPath: `${domainPath(id)}/device/vbd/${device}`,
+    frontIsOwn: true,
+    back: [
+      ['frontend-id', String(id)],
+      ['params', disk.target],
+      ['online', '1'],
+      ['removable', disk.cdrom ? '1' : '0'],
+      ['bootable', '1'],
+      ['state', INITIALISING],
+      ['dev', disk.vdev],
+      ['type', disk.format],
+      ['mode', disk.readOnly ? 'r' : 'w'],
+      ['device-type', kind],
+      ['discard-enable', disk.readOnly ? '0' : '1'],
+    ],
+    front: [
+      ['backend-id', '0'],
+      ['state', INITIALISING],
+      ['virtual-device', String(device)],
+      ['device-type', kind],
+    ],
+  });
+}
+
+/** A network interface: libxl_nic.c (libxl__set_xenstore_nic). */
+export function writeVif(store: LocalClient, id: number, device: number, vif: VifConfig): void {
+  const optional: [string, string | undefined][] = [
+    ['vifname', vif.vifname],
+    ['ip', vif.ip],
+  ];
+  writeDevice(store, id, {
+    kind: 'vif',
+    device,
+    frontPath: `${domainPath(id)}/device/vif/${device}`,
+    frontIsOwn: true,
+    back: [
+      ['frontend-id', String(id)],
+      ['online', '1'],
+      ['state', INITIALISING],
+      ['mac', vif.mac],
+      ...optional.filter((each): each is [string, string] => each[1] !== undefined),
+      ['bridge', vif.bridge],
+      ['handle', String(device)],
+      ['type', 'vif'],
+      ['hotplug-status', 'connected'],
+    ],
+    front: [
+      ['backend-id', '0'],
+      ['state', INITIALISING],
+      ['handle', String(device)],
+      ['mac', vif.mac],
+      ['mtu', '1500'],
+    ],
   });
 }
 

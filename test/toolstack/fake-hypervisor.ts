@@ -1,5 +1,6 @@
 import { MachineMemory, PAGE_SIZE } from '../../src/memory/frames.ts';
 import { GuestPhysical, P2m, P2mType } from '../../src/memory/p2m.ts';
+import { FakeServices } from '../backends/fake-services.ts';
 import type {
   CreateOptions,
   Hypervisor,
@@ -49,6 +50,7 @@ export class FakeDomain implements ToolstackDomain {
 export class FakeHypervisor implements Hypervisor {
   readonly machine: MachineMemory;
   readonly domains = new Map<number, FakeDomain>();
+  readonly backends = new FakeServices();
   /** Domain 0's ports: whose, which, and what runs. */
   readonly services = new Map<number, { id: number; port: number; handler: () => void }>();
   /** Notifications to guests, as `domain:port`. */
