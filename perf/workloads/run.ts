@@ -5,6 +5,7 @@ import { EventLog } from '../../src/log/append.ts';
 import { openRecording, RecordingWriter } from '../../src/log/recording.ts';
 import { ReplaySession } from '../../replay/session.ts';
 import { checkSessionConfig, Session } from '../../src/session.ts';
+import { type HostTime, hostTime, since } from '../timer.ts';
 import { SilentLog } from './silent-log.ts';
 import type { Workload } from './workload.ts';
 
@@ -15,10 +16,10 @@ import type { Workload } from './workload.ts';
 export type RunMode = 'off' | 'recorded';
 
 export interface RunCost {
-  /** Host seconds from the built session to its end; building it (the domain's images) is not in them. */
-  readonly seconds: number;
-  /** Seconds and ticks at which each mark was printed first. */
-  readonly marks: Readonly<Record<string, { readonly seconds: number; readonly ticks: number }>>;
+  /** From the built session to the log's last byte; building it (the domain's images) is not in it. */
+  readonly host: HostTime;
+  /** When each mark was printed first, from the same start. */
+  readonly marks: Readonly<Record<string, { readonly host: HostTime; readonly ticks: number }>>;
   readonly ticks: number;
   /** Ticks in which an instruction retired: all but the jumps over idle time. */
   readonly instructions: number;
@@ -37,8 +38,6 @@ export interface Recorded {
 const CHUNK_TICKS = 2_000_000;
 /** No workload needs more. */
 const MAX_TICKS = 100_000_000_000;
-
-const hostSeconds = (): number => performance.now() / 1000;
 
 /** Runs to the end (or `maxTicks`). */
 export function runOnce(workload: Workload, mode: RunMode, maxTicks = MAX_TICKS): Recorded {
@@ -95,8 +94,8 @@ class Watch {
   text = '';
   readonly #session: Session;
   readonly #waiting: [string, string][];
-  readonly #marks: Record<string, { seconds: number; ticks: number }> = {};
-  readonly #started = hostSeconds();
+  readonly #marks: Record<string, { host: HostTime; ticks: number }> = {};
+  readonly #started = hostTime();
   #idleTicks = 0;
   #printed = false;
 
@@ -120,7 +119,7 @@ class Watch {
     if (!this.#printed) return;
     this.#printed = false;
     for (let next = this.#waiting[0]; next && this.text.includes(next[1]); next = this.#waiting[0]) {
-      this.#marks[next[0]] = { seconds: hostSeconds() - this.#started, ticks: this.#session.now() };
+      this.#marks[next[0]] = { host: since(this.#started), ticks: this.#session.now() };
       this.#waiting.shift();
     }
   }
@@ -128,7 +127,7 @@ class Watch {
   cost(bytes: number, inputBytes: number): RunCost {
     const now = this.#session.now();
     return {
-      seconds: hostSeconds() - this.#started,
+      host: since(this.#started),
       marks: this.#marks,
       ticks: now,
       instructions: now - this.#idleTicks,
