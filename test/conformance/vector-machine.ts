@@ -170,9 +170,11 @@ export class VectorMachine {
   #runToStop(v: Vector, start: bigint): string[] {
     const s = this.engine.state;
     s.rip -= BigInt(sledBytes(v));
-    // A branch to itself comes back without a stop; then the ticks end.
+    // A branch into the sled or to itself does not come to a stop; then the ticks end.
+    const target = Number(BigInt(v.out.rip) - start);
+    const comesBack = v.exception === null && target >= -sledBytes(v) && target < v.bytes.length / 2;
     try {
-      this.engine.run(0 as Ticks, BigInt(v.out.rip) === start && v.exception === null ? sledBytes(v) + 1 : 100_000);
+      this.engine.run(0 as Ticks, comesBack ? sledBytes(v) + 1 : 100_000);
     } catch (thrown) {
       if (thrown !== this.#stopped) throw thrown;
       if (s.rip === start) return this.#compare(v, true);
