@@ -106,6 +106,7 @@ export class Xen implements Supervisor {
     const { domain, vcpu: id } = this.log.where;
     const vcpu = this.find(domain)!.vcpus[id];
     const s = this.engine.state;
+    if (this.machine.control.hold && s.get32(ACTIVITY) !== 1) return;
     if (vcpu.nmiPending && s.get32(NMI_BLOCKED) === 0) {
       vcpu.nmiPending = false;
       this.#delivered(2);
@@ -118,6 +119,10 @@ export class Xen implements Supervisor {
       this.engine.injectInterrupt(vector);
     }
     if (s.get32(ACTIVITY) === 1 && !vcpu.blocked) this.scheduling.block(vcpu);
+  }
+
+  preempt(pcpu: number): void {
+    this.scheduling.reschedule(pcpu, Reason.SLICE);
   }
 
   finished(): string | undefined {

@@ -1,3 +1,5 @@
+import { type ChaosConfig, checkChaos } from './chaos.ts';
+
 /**
  * What decides a machine's behaviour beside its inputs. Plain JSON: it goes into the head of a recording.
  * Changing any of it makes another session.
@@ -15,6 +17,8 @@ export interface MachineConfig {
   readonly scheduler: string;
   /** How long a vcpu may run while others wait. */
   readonly timeslice_ticks: number;
+  /** How turns and interrupts stray from the regular; without it they do not. */
+  readonly chaos?: ChaosConfig;
 }
 
 export const DEFAULT_MACHINE: MachineConfig = {
@@ -43,5 +47,5 @@ export function machineConfig(partial: Partial<MachineConfig> = {}): MachineConf
       throw new RangeError(`${name} must be a whole number from ${min} to ${max}, not ${value}`);
     }
   }
-  return config;
+  return partial.chaos === undefined ? config : { ...config, chaos: checkChaos(partial.chaos, config.pcpus) };
 }

@@ -3,6 +3,7 @@ import type { Engine } from '../cpu/engine.ts';
 import type { EventLog } from '../log/append.ts';
 import { DOMID_XEN, KIND, NONE } from '../log/kinds.ts';
 import { Alarms, type AlarmsState } from './alarms.ts';
+import { Chaos, type ChaosState } from './chaos.ts';
 import type { Clock } from './clock.ts';
 import type { MachineConfig } from './config.ts';
 import { type DigestSource, Hasher, type Plain } from './digest.ts';
@@ -26,6 +27,8 @@ export interface MachineState {
   idleLogged: boolean;
   ended: RunStop | null;
   alarms: AlarmsState;
+  /** Only under chaos. */
+  chaos?: ChaosState;
 }
 
 /** Runs of no tick at all before the machine says that a processor is stuck. */
@@ -50,6 +53,8 @@ export class Machine {
   readonly control = new RunControl();
   /** Parts whose state is digested beside vcpus and memory. */
   readonly digestSources: DigestSource[] = [];
+  /** Undefined unless the configuration asks for it. */
+  readonly chaos: Chaos | undefined;
   #supervisor: Supervisor | undefined;
   #pcpu = 0;
   #sliceLeft: number;
@@ -65,6 +70,7 @@ export class Machine {
     this.log = log;
     this.clock = clock;
     this.door = new Door(clock, log);
+    this.chaos = config.chaos && new Chaos(config.chaos, config.pcpus);
     this.door.handle('stop', () => {
       this.#ended = 'stopped';
     });
@@ -114,21 +120,23 @@ export class Machine {
     return false;
   }
 
-  #nextTurn(): void {
-    this.#pcpu = this.#pcpu + 1 === this.config.pcpus ? 0 : this.#pcpu + 1;
+  #nextTurn(next = this.#pcpu + 1): void {
+    this.#pcpu = next >= this.config.pcpus ? 0 : next;
     this.#sliceLeft = this.config.slice_ticks;
   }
 
   #execute(supervisor: Supervisor, until: Ticks): void {
-    const { clock, control, engine } = this;
+    const { chaos, clock, control, engine } = this;
     const now = clock.now();
     this.#idleLogged = false;
     if (now >= this.#digestDue) this.#digest(now);
     control.leave = false;
     control.endTurn = false;
+    if (chaos) control.hold = chaos.holds(this.#pcpu);
     supervisor.enter();
     const input = this.door.next;
-    const end = Math.min(now + this.#sliceLeft, this.alarms.next, until, this.#digestDue, input > now ? input : NEVER);
+    let end = Math.min(now + this.#sliceLeft, this.alarms.next, until, this.#digestDue, input > now ? input : NEVER);
+    if (chaos) end = Math.min(end, now + chaos.budget(this.#pcpu));
     let retired = 0;
     if (end > now) {
       control.end = end;
@@ -148,7 +156,22 @@ export class Machine {
     if (this.#emptyRuns > STUCK_RUNS)
       throw new Error(`pcpu ${this.#pcpu} is stuck at tick ${now}: its runs retire nothing`);
     this.#sliceLeft -= retired;
-    if (this.#sliceLeft <= 0 || control.endTurn) this.#nextTurn();
+    if (chaos) this.#perturb(chaos, supervisor, retired);
+    else if (this.#sliceLeft <= 0 || control.endTurn) this.#nextTurn();
+  }
+
+  /** The end of a run under chaos. */
+  #perturb(chaos: Chaos, supervisor: Supervisor, retired: number): void {
+    const pcpu = this.#pcpu;
+    this.control.hold = false;
+    const preempt = chaos.ran(pcpu, retired);
+    if (preempt) supervisor.preempt?.(pcpu);
+    else if (!this.control.endTurn) {
+      if (this.#sliceLeft <= 0) this.#sliceLeft = chaos.takeStretch(pcpu);
+      if (this.#sliceLeft > 0) return;
+    }
+    const next = chaos.takeNext(pcpu);
+    this.#nextTurn(next < 0 ? undefined : next);
   }
 
   /** No pcpu has work: jumps to the next alarm or input. @returns false if there is none */
@@ -198,6 +221,7 @@ export class Machine {
       idleLogged: this.#idleLogged,
       ended: this.#ended ?? null,
       alarms: this.alarms.save(),
+      ...(this.chaos && { chaos: this.chaos.save() }),
     };
   }
 
@@ -209,6 +233,7 @@ export class Machine {
     this.#idleLogged = state.idleLogged;
     this.#ended = state.ended ?? undefined;
     this.alarms.restore(state.alarms);
+    if (this.chaos && state.chaos) this.chaos.restore(state.chaos);
   }
 
   /** `run` for `n` ticks from now. */

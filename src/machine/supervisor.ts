@@ -17,6 +17,8 @@ export interface Supervisor {
   schedule(pcpu: number): boolean;
   /** Before each run of the current vcpu: delivers a pending interrupt if it can be taken. */
   enter(): void;
+  /** Chaos: whoever has `pcpu` goes behind those that wait for it. */
+  preempt?(pcpu: number): void;
   /** Why the machine has nothing left to do for good, or undefined while a domain lives. */
   finished(): string | undefined;
   /** All vcpus there are, by domain and number. */
@@ -32,6 +34,8 @@ export class RunControl {
   leave = false;
   /** Set: the pcpu gives up the rest of its turn (a spinning guest's PAUSE, a yield). */
   endTurn = false;
+  /** Set by chaos: interrupts and events wait, unless the vcpu halts. */
+  hold = false;
   /** Tick at which the current run ends at the latest. */
   end = 0;
 

@@ -104,7 +104,7 @@ export class HvmExits implements ProcessorExits {
   }
 
   interruptWindow(): boolean {
-    return this.#xen.pendingVector(this.#vcpu) >= 0;
+    return !this.#xen.machine.control.hold && this.#xen.pendingVector(this.#vcpu) >= 0;
   }
 
   tripleFault(): void {
