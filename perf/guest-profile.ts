@@ -5,11 +5,13 @@
 import { ticks } from '../src/base/ticks.ts';
 import { SEG } from '../src/cpu/state.ts';
 import type { Session } from '../src/session.ts';
-import { SymbolTable } from '../replay/symbols.ts';
+import { symbolsOf } from '../replay/symbols.ts';
 
-export interface GuestSample {
-  readonly domain: string;
-  readonly vcpu: number;
+type SymbolTable = NonNullable<ReturnType<typeof symbolsOf>>;
+
+interface RunningVcpu {
+  readonly domain: number;
+  readonly name: string;
   readonly ring: number;
   readonly rip: bigint;
 }
@@ -39,9 +41,9 @@ export const SAMPLE_TICKS = 10_007;
 export class GuestSampler {
   readonly #session: Session;
   readonly #everyTicks: number;
-  readonly #counts = new Map<string, { name: string; domain: string; kernel: boolean; count: number }>();
-  readonly #symbols = new Map<string, SymbolTable | undefined>();
-  #samples = 0;
+  /** By domain: samples by ring and address. Named at the end, when a kernel's own symbols are known. */
+  readonly #samples = new Map<string, { symbols: SymbolTable | undefined; counts: Map<string, number> }>();
+  #count = 0;
   #idle = 0;
   #idleTo = -1;
 
@@ -59,55 +61,55 @@ export class GuestSampler {
   /** Call it at each cut. @returns false if every processor waits */
   sample(): boolean {
     const session = this.#session;
-    this.#samples++;
-    const now = session.now();
-    const at = this.#idleTo === now ? undefined : runningVcpu(session);
+    this.#count++;
+    const at = this.#idleTo === session.now() ? undefined : runningVcpu(session);
     if (!at) {
       this.#idle++;
       return false;
     }
-    const name = this.#name(at);
-    const key = `${at.domain} ${at.ring} ${name}`;
-    const entry = this.#counts.get(key);
-    if (entry) entry.count++;
-    else this.#counts.set(key, { name, domain: at.domain, kernel: at.ring === 0, count: 1 });
+    const entry = this.#samples.get(at.name) ?? { symbols: undefined, counts: new Map<string, number>() };
+    this.#samples.set(at.name, entry);
+    entry.symbols = symbolsOf(session, at.domain) ?? entry.symbols;
+    const key = `${at.ring} ${at.rip}`;
+    entry.counts.set(key, (entry.counts.get(key) ?? 0) + 1);
     return true;
   }
 
   profile(): GuestProfile {
-    const busy = Math.max(1, this.#samples - this.#idle);
-    const places = [...this.#counts.values()]
-      .map((entry) => ({ ...entry, share: entry.count / busy }))
-      .sort((a, b) => b.count - a.count || (a.name < b.name ? -1 : 1));
-    return { places, samples: this.#samples, idle: this.#idle, everyTicks: this.#everyTicks };
-  }
-
-  /** Function of the domain's kernel, else the page. */
-  #name({ domain, rip, ring }: GuestSample): string {
-    const symbol = ring === 3 ? undefined : this.#table(domain)?.name(rip);
-    return symbol?.replace(/\+0x[0-9a-f]+$/, '') ?? `0x${(rip & ~0xfffn).toString(16)} (page)`;
-  }
-
-  #table(domain: string): SymbolTable | undefined {
-    if (!this.#symbols.has(domain)) {
-      const { config, images } = this.#session;
-      const kernel = config.domains.find((entry) => entry.config.name === domain)?.kernel;
-      const image = kernel === undefined ? undefined : images.get(kernel);
-      this.#symbols.set(domain, image && new SymbolTable(image.bytes));
+    const busy = Math.max(1, this.#count - this.#idle);
+    const places = new Map<string, { name: string; domain: string; kernel: boolean; count: number }>();
+    for (const [domain, { symbols, counts }] of this.#samples) {
+      for (const [key, count] of counts) {
+        const [ring, rip] = key.split(' ');
+        const kernel = ring === '0';
+        const name = functionAt(BigInt(rip), kernel ? symbols : undefined);
+        const place = places.get(`${domain} ${ring} ${name}`) ?? { name, domain, kernel, count: 0 };
+        place.count += count;
+        places.set(`${domain} ${ring} ${name}`, place);
+      }
     }
-    return this.#symbols.get(domain);
+    const sorted = [...places.values()]
+      .map((place) => ({ ...place, share: place.count / busy }))
+      .sort((a, b) => b.count - a.count || (a.name < b.name ? -1 : 1));
+    return { places: sorted, samples: this.#count, idle: this.#idle, everyTicks: this.#everyTicks };
   }
 }
 
+/** Function, or the page where there are no symbols. */
+function functionAt(rip: bigint, symbols: SymbolTable | undefined): string {
+  const symbol = symbols?.name(rip)?.replace(/\+0x[0-9a-f]+$/, '');
+  return symbol ?? `0x${(rip & ~0xfffn).toString(16)} (page)`;
+}
+
 /** The vcpu that ran last. */
-function runningVcpu(session: Session): GuestSample | undefined {
+function runningVcpu(session: Session): RunningVcpu | undefined {
   const { engine, xen } = session;
   const { current } = engine;
   if (!current) return undefined;
-  for (const { domain, vcpu, slot } of xen.vcpus()) {
+  for (const { domain, slot } of xen.vcpus()) {
     if (slot !== current) continue;
     const ring = engine.state.selector(SEG.CS) & 3;
-    return { domain: xen.find(domain)!.name, vcpu, ring, rip: engine.state.rip };
+    return { domain, name: xen.find(domain)!.name, ring, rip: engine.state.rip };
   }
   return undefined;
 }

@@ -1,94 +1,90 @@
-/** Names for guest addresses, from the symbol table of an ELF image. */
+/** The symbols of a running guest, wherever they can be had from. */
+import type { Mmu } from '../src/cpu/mmu.ts';
+import { CR0 } from '../src/cpu/state.ts';
+import { elfSymbols } from '../src/debug/symbols/elf-symbols.ts';
+import { kallsyms } from '../src/debug/symbols/kallsyms.ts';
+import { linearReader, type ReadLinear } from '../src/debug/symbols/linear-reader.ts';
+import type { SymbolTable } from '../src/debug/symbols/symbol-table.ts';
+import type { Vcpu } from '../src/hypervisor/vcpu.ts';
+import { PAGE_SIZE } from '../src/memory/frames.ts';
+import type { Session } from '../src/session.ts';
+import { withVcpu } from './places.ts';
 
-interface Symbols {
-  readonly addresses: BigUint64Array;
-  /** Where each symbol ends. */
-  readonly ends: BigUint64Array;
-  readonly names: readonly string[];
+interface Known {
+  /** As the kernel sees itself: final. */
+  kernel: SymbolTable | undefined;
+  /** Until then: what lies in memory before there are page tables, or in the image. */
+  early: SymbolTable | undefined;
+  image: SymbolTable | undefined;
+  /** Not before this tick is it worth looking for a Linux kernel again. */
+  lookAgainTick: number;
 }
 
-const SHT_SYMTAB = 2;
-const STT_FUNC = 2;
-const STT_NOTYPE = 0;
-const MAX_SYMBOLS = 1 << 20;
-/** A symbol without a size (assembly) reaches so far, or to the next one. */
-const UNSIZED_BYTES = 4096n;
+const known = new WeakMap<Session, Map<number, Known>>();
+/** A kernel that boots has its page tables after some time; looking costs tens of milliseconds and more. */
+const LEAST_WAIT_TICKS = 5_000_000;
 
-/** Finds names by address. Images without a symbol table, and damaged ones, simply have no names. */
-export class SymbolTable {
-  readonly #symbols: Symbols | undefined;
-
-  constructor(image: Uint8Array) {
-    try {
-      this.#symbols = parse(image);
-    } catch {
-      this.#symbols = undefined;
-    }
+/**
+ * The symbols of a domain: those that a Linux kernel keeps in its own memory, once it has built its page tables; else
+ * those of the image it was booted from. Looking changes nothing that a guest could see.
+ * @returns undefined if there are none (yet)
+ */
+export function symbolsOf(session: Session, domain: number): SymbolTable | undefined {
+  const domains = known.get(session) ?? new Map<number, Known>();
+  known.set(session, domains);
+  let entry = domains.get(domain);
+  if (!entry) {
+    const image = imageSymbols(session, domain);
+    domains.set(domain, (entry = { kernel: undefined, early: undefined, image, lookAgainTick: 0 }));
   }
-
-  /** `function+0x12`, or undefined. */
-  name(address: bigint): string | undefined {
-    if (!this.#symbols) return undefined;
-    const { addresses, ends, names } = this.#symbols;
-    let low = 0;
-    let high = addresses.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (addresses[middle] <= address) low = middle + 1;
-      else high = middle;
-    }
-    if (low === 0 || address >= ends[low - 1]) return undefined;
-    const offset = address - addresses[low - 1];
-    return offset === 0n ? names[low - 1] : `${names[low - 1]}+0x${offset.toString(16)}`;
+  const now = session.now();
+  if (!entry.kernel && now >= entry.lookAgainTick) {
+    entry.lookAgainTick = now + Math.max(LEAST_WAIT_TICKS, Math.floor(now / 4));
+    entry.kernel = kernelSymbols(session, domain);
+    if (!entry.kernel && !entry.image) entry.early ??= symbolsInRam(session, domain);
   }
+  return entry.kernel ?? entry.image ?? entry.early;
 }
 
-/** ELF32 and ELF64, little-endian (System V ABI, chapters 4 and 5). @throws RangeError where it leaves the image */
-function parse(image: Uint8Array): Symbols | undefined {
-  const view = new DataView(image.buffer, image.byteOffset, image.length);
-  if (view.getUint32(0) !== 0x7f454c46 || view.getUint8(5) !== 1) return undefined;
-  const wide = view.getUint8(4) === 2;
-  const word = (at: number) => (wide ? Number(view.getBigUint64(at, true)) : view.getUint32(at, true));
-  const sections = word(wide ? 0x28 : 0x20);
-  const size = view.getUint16(wide ? 0x3a : 0x2e, true);
-  const count = view.getUint16(wide ? 0x3c : 0x30, true);
-  const section = (i: number) => {
-    const at = sections + i * size;
-    const [offset, bytes] = wide ? [word(at + 0x18), word(at + 0x20)] : [word(at + 0x10), word(at + 0x14)];
-    return { type: view.getUint32(at + 4, true), offset, bytes, link: view.getUint32(at + (wide ? 0x28 : 0x18), true) };
-  };
-  for (let i = 0; i < count; i++) {
-    const table = section(i);
-    if (table.type === SHT_SYMTAB) return read(view, image, wide, table, section(table.link));
+/** Name of an address in a domain: `function+0x12`. */
+export function symbolIn(session: Session, domain: number, address: bigint): string | undefined {
+  return symbolsOf(session, domain)?.name(address);
+}
+
+/** Reads a vcpu's memory through its page tables as they are at each call, and changes nothing. */
+export function vcpuReader(session: Session, vcpu: Vcpu): ReadLinear {
+  const read = linearReader(session.engine.virtual as Mmu, vcpu.domain.physical);
+  return (linear, length) => withVcpu(session, vcpu, () => read(linear, length));
+}
+
+function kernelSymbols(session: Session, domain: number): SymbolTable | undefined {
+  for (const vcpu of session.xen.find(domain)?.vcpus ?? []) {
+    const found = withVcpu(session, vcpu, () => {
+      const { state } = session.engine;
+      if (!state.longMode || (state.cr0 & CR0.PG) === 0) return undefined;
+      return kallsyms(linearReader(session.engine.virtual as Mmu, vcpu.domain.physical));
+    });
+    if (found) return found;
   }
   return undefined;
 }
 
-function read(
-  view: DataView,
-  image: Uint8Array,
-  wide: boolean,
-  table: { offset: number; bytes: number },
-  strings: { offset: number; bytes: number },
-): Symbols {
-  const entry = wide ? 24 : 16;
-  const found: [address: bigint, end: bigint, name: string][] = [];
-  for (let i = 1; i < Math.min(MAX_SYMBOLS, table.bytes / entry); i++) {
-    const at = table.offset + i * entry;
-    const type = view.getUint8(at + (wide ? 4 : 12)) & 15;
-    const sectionIndex = view.getUint16(at + (wide ? 6 : 14), true);
-    if ((type !== STT_FUNC && type !== STT_NOTYPE) || sectionIndex === 0) continue;
-    const value = wide ? view.getBigUint64(at + 8, true) : BigInt(view.getUint32(at + 4, true));
-    const length = wide ? view.getBigUint64(at + 16, true) : BigInt(view.getUint32(at + 8, true));
-    const start = strings.offset + view.getUint32(at, true);
-    const end = image.indexOf(0, start);
-    const name = Buffer.from(image.subarray(start, Math.min(end, start + 120))).toString('latin1');
-    if (/^[\x21-\x7e]+$/.test(name)) found.push([value, value + (length || UNSIZED_BYTES), name]);
-  }
-  found.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  return {
-    addresses: BigUint64Array.from(found, ([address]) => address),
-    ends: BigUint64Array.from(found, ([, end]) => end),
-    names: found.map(([, , name]) => name),
+/** A kernel that was loaded but has not mapped itself lies somewhere in the first gigabyte. */
+function symbolsInRam(session: Session, domain: number): SymbolTable | undefined {
+  const physical = session.xen.find(domain)?.physical;
+  if (!physical) return undefined;
+  const read: ReadLinear = (address, length) => {
+    for (let at = Number(address); at < Number(address) + length; at += PAGE_SIZE) {
+      if (physical.p2m.mfn(at / PAGE_SIZE) < 0) return undefined;
+    }
+    return physical.read(Number(address), length);
   };
+  return kallsyms(read, { start: 0n, bytes: 1 << 30 });
+}
+
+function imageSymbols(session: Session, domain: number): SymbolTable | undefined {
+  const name = session.xen.find(domain)?.name;
+  const kernel = session.config.domains.find(({ config }) => config.name === name)?.kernel;
+  const image = kernel === undefined ? undefined : session.images.get(kernel);
+  return image && elfSymbols(image.bytes);
 }

@@ -16,7 +16,7 @@ import { disassemblyText, registersText } from '../../replay/inspect.ts';
 import { lanes, moments } from '../../replay/lanes.ts';
 import { ReplaySession } from '../../replay/session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
-import { SymbolTable } from '../../replay/symbols.ts';
+import { symbolIn } from '../../replay/symbols.ts';
 import { DEFAULT_WALLCLOCK_MS, startRecording, submitWallclock } from '../host/start.ts';
 import { bytesText, STATUS, XEN_NAMES } from './common.ts';
 
@@ -140,10 +140,8 @@ async function goBack(say: Say, recording: Recording, path: string): Promise<voi
   const { engine } = machine;
   const vcpu = machine.xen.find(event.domain)!.vcpus[event.vcpu];
   engine.switchTo(vcpu.slot);
-  const kernel = machine.config.domains.find(({ config }) => config.name === vcpu.domain.name)!.kernel;
-  const symbols = new SymbolTable(machine.images.get(kernel)!.bytes);
   await say(...registersText(engine).map(indent), '');
-  const name = (address: bigint) => symbols.name(address);
+  const name = (address: bigint) => symbolIn(machine, event.domain, address);
   await say(...disassemblyText(engine, engine.state.rip, 2, name).map(indent));
   const caller = engine.guarded(() => engine.virtual.read64(engine.state.reg(REG.RSP), true));
   if (caller !== undefined) await say('   and returns to', ...disassemblyText(engine, caller, 5, name).map(indent));

@@ -9,7 +9,7 @@ import type { Session } from '../session.ts';
 import { divergenceText, divergenceToJson } from '../../replay/divergence.ts';
 import { type ReplayResult, ReplaySession } from '../../replay/session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
-import { SymbolTable } from '../../replay/symbols.ts';
+import { symbolIn } from '../../replay/symbols.ts';
 import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
 
 interface ReplayOptions {
@@ -38,14 +38,6 @@ export function describeReplay(command: Command): void {
     });
 }
 
-/** Name of an address in a domain's kernel, if its image has symbols. */
-function symbolIn(session: Session | undefined, domain: number, rip: bigint): string | undefined {
-  const name = session?.xen.find(domain)?.name;
-  const kernel = session?.config.domains.find(({ config }) => config.name === name)?.kernel;
-  const image = kernel === undefined ? undefined : session?.images.get(kernel);
-  return image && new SymbolTable(image.bytes).name(rip);
-}
-
 async function replay(recording: Recording, file: string, options: ReplayOptions): Promise<number> {
   const out = new Output();
   const progress = new Progress();
@@ -56,7 +48,7 @@ async function replay(recording: Recording, file: string, options: ReplayOptions
     {
       createHash: sha256,
       until: options.until,
-      symbol: (domain, rip) => symbolIn(session.machine, domain, rip),
+      symbol: (domain, rip) => session.machine && symbolIn(session.machine, domain, rip),
     },
   );
   if (options.console && !options.json) session.machine?.onConsole((_, bytes) => process.stdout.write(bytes));
