@@ -2,7 +2,8 @@
  * The symbols of a running Linux kernel, from the tables in its own memory (CONFIG_KALLSYMS; kernel/kallsyms.c and
  * scripts/kallsyms.c of Linux 6.1). No file is needed: the tables are found by their shape.
  *
- *     offsets i32[n] │ relative_base u64 │ num_syms u32 │ names: length, tokens… │ markers u32[n/256] │ token_table │ token_index u16[256]
+ *     offsets i32[n] │ relative_base u64 │ num_syms u32 │ names: length, tokens… │ markers u32[n/256] │
+ *     sequence numbers (newer kernels) │ token_table │ token_index u16[256]
  *
  * Each table begins on 8 bytes. A name is compressed: bytes that stand for tokens, of which the first byte's text begins
  * with the symbol's type. An offset >= 0 is an absolute (per-cpu) address; a negative one is relative_base - 1 - offset.
@@ -19,10 +20,18 @@ export interface KernelSymbol {
 /** Bits of an address above which guests of this size have no kernel. */
 const MAX_BYTES = 1 << 30;
 const MARKER_STEP = 256;
+const MAX_TOKEN = 64;
+const MAX_SYMBOLS = 1 << 20;
+/** Names, markers and sequence numbers together are smaller. */
+const MAX_TABLES_BYTES = 16 << 20;
 
 /** Finds the tables and decodes them, ascending by address; undefined if they are not there (yet). */
 export function kernelSymbols(domain: Domain, frames: MachineMemory): KernelSymbol[] | undefined {
-  const memory = physicalMemory(domain, frames);
+  return symbolsIn(physicalMemory(domain, frames));
+}
+
+/** The same in a copy of guest-physical memory. */
+export function symbolsIn(memory: Buffer): KernelSymbol[] | undefined {
   for (let at = 0; ; at += 2) {
     at = memory.indexOf(DIGITS, at);
     if (at < 0) return undefined;
@@ -44,13 +53,15 @@ function physicalMemory(domain: Domain, frames: MachineMemory): Buffer {
 }
 
 function tablesAround(memory: Buffer, digits: number): KernelSymbol[] | undefined {
-  const tokenTable = tableStart(memory, digits);
-  if (tokenTable === undefined) return undefined;
-  const tokens = readTokens(memory, tokenTable);
-  const markers = markersBefore(memory, tokenTable);
-  if (tokens === undefined || markers === undefined) return undefined;
-  const names = namesBefore(memory, markers.at, markers.values);
-  if (names === undefined) return undefined;
+  const tokens = readTokens(memory, digits);
+  if (tokens === undefined) return undefined;
+  for (let names = Math.floor(tokens.start / 8) * 8; names > tokens.start - MAX_TABLES_BYTES && names >= 16; names -= 8) {
+    if (namesAt(memory, names, tokens.start)) return decode(memory, names, tokens.texts);
+  }
+  return undefined;
+}
+
+function decode(memory: Buffer, names: number, tokens: readonly string[]): KernelSymbol[] | undefined {
   const count = memory.readUInt32LE(names - 8);
   const base = memory.readBigUInt64LE(names - 16);
   const offsets = names - 16 - Math.ceil((count * 4) / 8) * 8;
@@ -68,64 +79,42 @@ function tablesAround(memory: Buffer, digits: number): KernelSymbol[] | undefine
   return symbols.sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
 }
 
-/** Going back from token '0' (number 0x30) over 0x30 strings. */
-function tableStart(memory: Buffer, digits: number): number | undefined {
+/** The token table around token '0' (number 0x30): its start is what the index behind the last token says. */
+function readTokens(memory: Buffer, digits: number): { start: number; texts: string[] } | undefined {
   let at = digits;
-  for (let token = 0x30; token > 0; token--) {
-    at -= 2; // onto the last character of the token before
-    let length = 1;
-    while (at > 0 && memory[at - 1] !== 0 && ++length < 64) at--;
-    if (length >= 64 || at <= 0) return undefined;
-  }
-  return at % 8 === 0 ? at : undefined;
-}
-
-function readTokens(memory: Buffer, start: number): string[] | undefined {
-  const tokens: string[] = [];
-  const starts: number[] = [];
-  let at = start;
-  for (let i = 0; i < 256; i++) {
+  for (let token = 0x30; token < 256; token++) {
     const end = memory.indexOf(0, at);
-    if (end < 0 || end - at > 64) return undefined;
-    starts.push(at - start);
-    tokens.push(memory.toString('latin1', at, end));
+    if (end <= at || end - at > MAX_TOKEN) return undefined;
     at = end + 1;
   }
   const index = Math.ceil(at / 8) * 8;
-  return starts.every((offset, i) => memory.readUInt16LE(index + 2 * i) === offset) ? tokens : undefined;
+  if (index + 512 > memory.length) return undefined;
+  const start = digits - memory.readUInt16LE(index + 2 * 0x30);
+  const texts: string[] = [];
+  at = start;
+  for (let token = 0; token < 256; token++) {
+    if (at < 0 || memory.readUInt16LE(index + 2 * token) !== at - start) return undefined;
+    const end = memory.indexOf(0, at);
+    texts.push(memory.toString('latin1', at, end));
+    at = end + 1;
+  }
+  return { start, texts };
 }
 
-/** Ascending u32 that end before the token table; the first is 0. */
-function markersBefore(memory: Buffer, tokenTable: number): { at: number; values: number[] } | undefined {
-  let at = tokenTable - 4;
-  if (memory.readUInt32LE(at) === 0) at -= 4; // padding to 8 bytes
-  const values: number[] = [];
-  for (let next = Number.POSITIVE_INFINITY; at > 0; at -= 4) {
-    const value = memory.readUInt32LE(at);
-    if (value >= next) return undefined;
-    values.unshift(value);
-    if (value === 0) return values.length > 16 ? { at, values } : undefined;
-    next = value;
+/** True if names begin at `names`: a plausible count before them, and markers behind them that agree. */
+function namesAt(memory: Buffer, names: number, limit: number): boolean {
+  const count = memory.readUInt32LE(names - 8);
+  if (count < MARKER_STEP || count > MAX_SYMBOLS || memory.readUInt32LE(names - 4) !== 0) return false;
+  let at = names;
+  let second = 0;
+  for (let i = 0; i < count; i++) {
+    if (i === MARKER_STEP) second = at - names;
+    const { length, from } = nameAt(memory, at);
+    at = from + length;
+    if (length === 0 || at > limit) return false;
   }
-  return undefined;
-}
-
-/** Where the names begin: behind a plausible count, and such that they agree with the markers. */
-function namesBefore(memory: Buffer, markersAt: number, markers: readonly number[]): number | undefined {
-  const last = markers.at(-1)!;
-  for (let start = markersAt - last - (markersAt % 8); start > markersAt - last - MARKER_STEP * 512; start -= 8) {
-    if (start < 16) return undefined;
-    const aligned = Math.floor(start / 8) * 8;
-    const count = memory.readUInt32LE(aligned - 8);
-    if (Math.floor((count - 1) / MARKER_STEP) !== markers.length - 1) continue;
-    let at = aligned;
-    for (let i = 0; i < MARKER_STEP; i++) {
-      const { length, from } = nameAt(memory, at);
-      at = from + length;
-    }
-    if (at - aligned === markers[1]) return aligned;
-  }
-  return undefined;
+  const markers = Math.ceil(at / 8) * 8;
+  return memory.readUInt32LE(markers) === 0 && memory.readUInt32LE(markers + 4) === second;
 }
 
 /** Lengths of 128 and more take two bytes (Linux 6.1: for Rust's long names). */

@@ -29,6 +29,8 @@ export interface Interest {
   readonly watches: readonly ((session: Session) => readonly WatchedBytes[])[];
   /** Only what this domain does. */
   readonly domain?: number | undefined;
+  /** Looked at in the very moment: whether the hit counts. A write has not happened yet, unless it is from outside. */
+  readonly check?: (hit: Hit, session: Session) => boolean;
 }
 
 const FIRST_PIECE = 100_000;
@@ -44,8 +46,10 @@ export function observe(timeline: Timeline, to: number, interest: Interest): Hit
   const note = (hit: Omit<Hit, 'domain' | 'vcpu' | 'rip'>, rip: bigint) => {
     const { domain, vcpu } = session.log.where;
     if (interest.domain !== undefined && domain !== interest.domain && !hit.outside) return;
+    const whole: Hit = { ...hit, domain, vcpu, rip };
+    if (interest.check && !interest.check(whole, session)) return;
     if (hits.length >= MAX_HITS) hits.pop();
-    hits.push({ ...hit, domain, vcpu, rip });
+    hits.push(whole);
   };
   const owners = new Map<WatchedBytes, number>();
   for (const [i, resolve] of interest.watches.entries()) for (const bytes of resolve(session)) owners.set(bytes, i);

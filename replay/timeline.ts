@@ -21,7 +21,7 @@ import { Verifier } from './verifier.ts';
 export interface TimelineOptions {
   /** Bytes that snapshots may take. */
   readonly memoryLimit?: number;
-  /** Distance of snapshots; by default 400 of them over the recording. */
+  /** Distance of snapshots; by default 1000 of them over the recording. */
   readonly spacing?: number;
   readonly createHash?: CreateHash;
   /** Called while a seek is under way, between pieces: may throw to break it off. */
@@ -29,7 +29,7 @@ export interface TimelineOptions {
 }
 
 export const DEFAULT_SNAPSHOT_MEMORY = 512 << 20;
-const SNAPSHOTS_OVER_ALL = 400;
+const SNAPSHOTS_OVER_ALL = 1000;
 const LEAST_SPACING = 200_000;
 /** Extra snapshots before a place just reached, so that steps back from there are short. */
 const NEAR_DISTANCES = [1_000_000, 200_000, 40_000, 8_000];

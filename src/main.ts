@@ -2,7 +2,8 @@
 /** The command line: `rexen COMMAND`. One file a command under commands/, loaded only when it is asked for. */
 import './host/v8.ts';
 import { Command, CommanderError } from 'commander';
-import { STATUS, VERSION } from './commands/common.ts';
+import { VERSION } from './base/version.ts';
+import { STATUS } from './commands/common.ts';
 import { quietPipes } from './host/output.ts';
 
 interface CommandEntry {
@@ -39,6 +40,31 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/linux.ts')).describeLinux,
   },
   {
+    name: 'debug',
+    summary: 'walk through a recording with gdb, backwards too',
+    load: async () => (await import('./commands/debug.ts')).describeDebug,
+  },
+  {
+    name: 'who-wrote',
+    summary: 'find the last write to an address',
+    load: async () => (await import('./commands/who-wrote.ts')).describeWhoWrote,
+  },
+  {
+    name: 'backtrace',
+    summary: 'say how a vcpu came to where it is',
+    load: async () => (await import('./commands/backtrace.ts')).describeBacktrace,
+  },
+  {
+    name: 'when',
+    summary: 'find when a condition first holds',
+    load: async () => (await import('./commands/when.ts')).describeWhen,
+  },
+  {
+    name: 'diff',
+    summary: 'find where two recordings part',
+    load: async () => (await import('./commands/diff.ts')).describeDiff,
+  },
+  {
     name: 'demo',
     summary: 'see the main job done in a few seconds',
     load: async () => (await import('./commands/demo.ts')).describeDemo,
@@ -68,7 +94,9 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? STATUS.OK : STATUS.USAGE;
   } else {
-    process.stderr.write(`rexen: ${error instanceof Error ? error.message : String(error)}\n`);
+    const message = error instanceof Error ? error.message : String(error);
+    // Parts of it may come from a file that someone else made: nothing may steer the terminal.
+    process.stderr.write(`rexen: ${message.slice(0, 2000).replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, '?')}\n`);
     if (process.env['REXEN_DEBUG'] && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = STATUS.ERROR;
   }
