@@ -7,6 +7,7 @@ import { SHUTDOWN } from './abi/sched.ts';
 import { LEGACY_MAX_VCPUS, VCPU_INFO_BYTES } from './abi/xen.ts';
 import { Domain, type DomainOptions } from './domain.ts';
 import { EventChannels } from './event-channel/channels.ts';
+import { Fifo } from './event-channel/fifo.ts';
 import { ServicePorts } from './event-channel/services.ts';
 import { TwoLevel } from './event-channel/two-level.ts';
 import { FrameView } from './frame-view.ts';
@@ -105,8 +106,11 @@ export class Domains {
   }
 
   #makeEvents(domain: Domain, maxPort: number): void {
-    const abi = new TwoLevel(domain, this.#xen.log, (vcpu) => this.#xen.upcall(vcpu));
-    domain.events = new EventChannels(domain, abi, maxPort, this.#xen.log, (id) => this.get(id));
+    const { engine, refs, log } = this.#xen;
+    const upcall = (vcpu: Vcpu) => this.#xen.upcall(vcpu);
+    const abi = new TwoLevel(domain, log, upcall);
+    domain.events = new EventChannels(domain, abi, maxPort, log, (id) => this.get(id));
+    domain.events.makeFifo = () => new Fifo(domain, engine, refs, log, upcall);
     domain.events.onPending = (port) => this.#xen.wakePollers(domain, port);
   }
 

@@ -73,6 +73,11 @@ export class Devices {
     for (const vif of devices?.vifs ?? []) vif.remove();
   }
 
+  /** True while no domain had a device. */
+  get empty(): boolean {
+    return this.#disks.size === 0 && this.#switches.size === 0;
+  }
+
   /** Disks that were written to, as `domain/device`. */
   *changedDisks(): Generator<readonly [name: string, disk: Disk]> {
     for (const entry of this.#disks) if (entry[1].changedBytes > 0) yield entry;

@@ -136,7 +136,8 @@ export class Toolstack {
 
   /** The same for digests, without the disks' contents. */
   digest() {
-    return { ...this.#state(), devices: this.devices.digest() };
+    const state = this.#state();
+    return this.devices.empty ? state : { ...state, devices: this.devices.digest() };
   }
 
   #state() {

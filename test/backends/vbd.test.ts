@@ -22,9 +22,11 @@ class Guest {
   readonly store = new FakeStore();
   readonly ring: DataView;
   readonly vbd: Vbd;
+  readonly disk: Disk;
   #produced = 0;
 
-  constructor(readonly disk: Disk) {
+  constructor(disk: Disk) {
+    this.disk = disk;
     const { services, store } = this;
     this.ring = new DataView(services.grant(1, 100).buffer);
     this.ring.setUint32(4, 1, true);

@@ -1,4 +1,4 @@
-import { struct, u16, u32, union } from './struct.ts';
+import { struct, u16, u32, u64, u8, union } from './struct.ts';
 
 /** xen/include/public/event_channel.h. */
 export const EVTCHNOP = {
@@ -32,6 +32,13 @@ export const bindVcpu = struct('evtchn_bind_vcpu', { port: u32, vcpu: u32 });
 /** close, send and unmask take one port. */
 export const portOnly = struct('evtchn_port', { port: u32 });
 export const reset = struct('evtchn_reset', { dom: u16 });
+export const initControl = struct('evtchn_init_control', {
+  control_gfn: u64,
+  offset: u32,
+  vcpu: u32,
+  link_bits: u8,
+});
+export const expandArray = struct('evtchn_expand_array', { array_gfn: u64 });
 export const setPriority = struct('evtchn_set_priority', { port: u32, priority: u32 });
 
 export const EVTCHNSTAT = { closed: 0, unbound: 1, interdomain: 2, pirq: 3, virq: 4, ipi: 5 } as const;
@@ -46,3 +53,18 @@ export const status = struct('evtchn_status', {
     number: u32,
   }),
 });
+
+/** The FIFO ABI's numbers: bits of an event word, and of the control block. */
+export const FIFO = {
+  PENDING: 0x8000_0000 | 0,
+  MASKED: 0x4000_0000,
+  LINKED: 0x2000_0000,
+  LINK_BITS: 17,
+  LINK_MASK: 0x1_ffff,
+  WORDS_PER_PAGE: 1024,
+  QUEUES: 16,
+  DEFAULT_PRIORITY: 7,
+  /** Offset of the heads in a control block. */
+  HEADS: 8,
+  CONTROL_BYTES: 72,
+} as const;

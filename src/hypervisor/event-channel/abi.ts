@@ -9,4 +9,6 @@ export interface EventAbi {
   unmask(vcpu: Vcpu | undefined, port: number): void;
   isPending(port: number): boolean;
   isMasked(port: number): boolean;
+  /** A port was bound. */
+  opened?(port: number): void;
 }

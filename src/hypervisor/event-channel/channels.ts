@@ -5,6 +5,7 @@ import type { EventLog } from '../../log/append.ts';
 import type { Domain } from '../domain.ts';
 import type { Vcpu } from '../vcpu.ts';
 import type { EventAbi } from './abi.ts';
+import { Fifo, type FifoState } from './fifo.ts';
 
 /** What a port is (Xen's ECS_*). The last four are bound in the order of the event's enumeration. */
 export type ChannelKind = 'free' | 'reserved' | 'unbound' | 'interdomain' | 'virq' | 'ipi' | 'pirq';
@@ -26,12 +27,18 @@ const free = (): Channel => ({ kind: 'free', vcpu: 0, remoteDomain: DOMID.INVALI
 
 export interface EventChannelsState {
   channels: Channel[];
+  /** Null while the guest keeps to the two-level ABI. */
+  fifo: FifoState | null;
 }
 
 /** One domain's event channels. Methods end the hypercall with an errno (`fail`) as Xen's functions return it. */
 export class EventChannels {
   readonly domain: Domain;
-  readonly abi: EventAbi;
+  abi: EventAbi;
+  /** The two-level ABI, which every domain begins with. */
+  readonly #firstAbi: EventAbi;
+  /** Makes the FIFO ABI for a domain that asks for it. */
+  makeFifo: () => Fifo = () => fail(E.NOSYS);
   readonly #maxPort: number;
   readonly #log: EventLog;
   readonly #find: (domid: number) => Domain | undefined;
@@ -48,6 +55,7 @@ export class EventChannels {
   ) {
     this.domain = domain;
     this.abi = abi;
+    this.#firstAbi = abi;
     this.#maxPort = maxPort;
     this.#log = log;
     this.#find = find;
@@ -145,6 +153,38 @@ export class EventChannels {
     channel.vcpu = vcpuId;
   }
 
+  /** The FIFO ABI if the domain uses it. */
+  get fifo(): Fifo | undefined {
+    return this.abi instanceof Fifo ? this.abi : undefined;
+  }
+
+  /** EVTCHNOP_init_control: the first one changes the ABI, and what is pending comes along. */
+  initControl(vcpuId: number, gfn: bigint, offset: number): void {
+    const { fifo } = this;
+    if (fifo) {
+      fifo.initControl(vcpuId, gfn, offset);
+      return;
+    }
+    const made = this.makeFifo();
+    made.initControl(vcpuId, gfn, offset);
+    for (let port = 1; port < this.#channels.length; port++) {
+      if (this.#channels[port].kind !== 'free' && this.abi.isPending(port)) made.adopt(port);
+    }
+    this.abi = made;
+  }
+
+  /** EVTCHNOP_expand_array. */
+  expandArray(gfn: bigint): void {
+    const fifo = this.fifo ?? fail(E.OPNOTSUPP);
+    fifo.expandArray(gfn, (port) => this.domain.vcpus[this.#channels[port]?.vcpu ?? 0]);
+  }
+
+  /** EVTCHNOP_set_priority. */
+  setPriority(port: number, priority: number): void {
+    this.get(port);
+    (this.fifo ?? fail(E.NOSYS)).setPriority(port, priority);
+  }
+
   unmask(port: number): void {
     this.abi.unmask(this.domain.vcpus[this.get(port).vcpu], port);
   }
@@ -161,6 +201,8 @@ export class EventChannels {
     for (let port = 1; port < this.#channels.length; port++) {
       if (this.#channels[port].kind !== 'free') this.close(port);
     }
+    this.fifo?.close();
+    this.abi = this.#firstAbi;
   }
 
   isPending(port: number): boolean {
@@ -178,6 +220,7 @@ export class EventChannels {
 
   #bind(port: number, channel: Channel): void {
     this.#channels[port] = channel;
+    this.abi.opened?.(port);
     const { kind, remoteDomain, remotePort } = channel;
     const from = this.#log.where.domain === this.domain.id ? this.#log.where.vcpu : -1;
     this.#log.appendAt(this.domain.id, from, KIND['evtchn-bind'], port, EVENT_TYPE[kind], remoteDomain, remotePort);
@@ -202,9 +245,15 @@ export class EventChannels {
   }
 
   save(): EventChannelsState {
-    return { channels: this.#channels.map((c) => ({ ...c })) };
+    return { channels: this.#channels.map((c) => ({ ...c })), fifo: this.fifo?.save() ?? null };
   }
   restore(state: EventChannelsState): void {
+    this.abi = this.#firstAbi;
+    if (state.fifo) {
+      const fifo = this.makeFifo();
+      fifo.restore(state.fifo);
+      this.abi = fifo;
+    }
     this.#channels.splice(0, Infinity, ...state.channels.map((c) => ({ ...c })));
   }
 }

@@ -1,6 +1,7 @@
+import { PAGE_SIZE } from '../../memory/frames.ts';
 import { E } from '../abi/errno.ts';
 import * as abi from '../abi/event-channel.ts';
-import { EVTCHNOP, EVTCHNSTAT } from '../abi/event-channel.ts';
+import { EVTCHNOP, EVTCHNSTAT, FIFO } from '../abi/event-channel.ts';
 import { DOMID } from '../abi/xen.ts';
 import { KIND } from '../../log/kinds.ts';
 import type { Call, Handler } from './call.ts';
@@ -70,10 +71,24 @@ const OPS: Readonly<Record<number, Op>> = {
     domain.events.reset();
     return 0;
   },
-  // The FIFO ABI is not there: guests then keep to the two-level one.
-  [EVTCHNOP.init_control]: (call) => call.unimplemented(EVTCHNOP.init_control),
-  [EVTCHNOP.expand_array]: (call) => call.unimplemented(EVTCHNOP.expand_array),
-  [EVTCHNOP.set_priority]: (call) => call.unimplemented(EVTCHNOP.set_priority),
+  [EVTCHNOP.init_control](call, arg) {
+    const a = call.guest.read(abi.initControl, arg);
+    a.link_bits = FIFO.LINK_BITS;
+    if (!call.domain.vcpus[a.vcpu]) return -E.NOENT;
+    if (a.offset > PAGE_SIZE - FIFO.CONTROL_BYTES || a.offset % 8 !== 0) return -E.INVAL;
+    call.domain.events.initControl(a.vcpu, a.control_gfn, a.offset);
+    call.guest.write(abi.initControl, arg, a);
+    return 0;
+  },
+  [EVTCHNOP.expand_array](call, arg) {
+    call.domain.events.expandArray(call.guest.read(abi.expandArray, arg).array_gfn);
+    return 0;
+  },
+  [EVTCHNOP.set_priority](call, arg) {
+    const { port, priority } = call.guest.read(abi.setPriority, arg);
+    call.domain.events.setPriority(port, priority);
+    return 0;
+  },
 };
 
 function status(call: Call, arg: bigint): number {
