@@ -1,8 +1,11 @@
+import * as L from '../cpu/layout.ts';
+import { type CpuState, REG } from '../cpu/state.ts';
 import { NONE } from '../log/kinds.ts';
 import type { GuestPhysical } from '../memory/p2m.ts';
 import { OutOfFrames } from '../memory/frames.ts';
 import { GRANT_ENTRY_BYTES, GRANTS_PER_FRAME, GTF } from './abi/grant-table.ts';
 import { HVM_NR_PARAMS } from './abi/hvm.ts';
+import { SHUTDOWN } from './abi/sched.ts';
 import { Dom0Services } from './dom0-services.ts';
 import type { Domain } from './domain.ts';
 import { pvhStart } from './hvm/start-state.ts';
@@ -89,7 +92,10 @@ export class Control {
   constructor(xen: Xen) {
     this.#xen = xen;
     this.backends = new Dom0Services(xen);
-    xen.onShutdown = (domain) => this.onShutdown(domain.id);
+    xen.onShutdown = (domain) => {
+      this.#noteCrash(domain);
+      this.onShutdown(domain.id);
+    };
   }
 
   /** A paused domain with vcpus but no memory. Ids count up from 1 and are not reused. */
@@ -154,11 +160,34 @@ export class Control {
     this.#xen.domains.dom0.events.send(port);
   }
 
+  /** Registers of a crashed domain's vcpus, onto the log. */
+  #noteCrash(domain: Domain): void {
+    if (domain.shutdownReason !== SHUTDOWN.crash && domain.shutdownReason !== SHUTDOWN.watchdog) return;
+    const { engine, log } = this.#xen;
+    const { current } = engine;
+    for (const vcpu of domain.vcpus) {
+      if (!vcpu.online) continue;
+      engine.switchTo(vcpu.slot);
+      const text = `${SHUTDOWN_NAMES[domain.shutdownReason]}: ${registersLine(engine.state)}`;
+      log.emitAt(domain.id, vcpu.id, 'note', { text });
+    }
+    if (current) engine.switchTo(current);
+  }
+
   closeService(port: number): void {
     const { dom0, services } = this.#xen.domains;
     services.unbind(port);
     if (dom0.events.get(port).kind !== 'free') dom0.events.close(port);
   }
+}
+
+function registersLine(state: CpuState): string {
+  const hex = (value: bigint | number) => `0x${value.toString(16)}`;
+  const general = Object.entries(REG)
+    .filter(([name]) => name !== 'RSP')
+    .map(([name, index]) => `${name.toLowerCase()} ${hex(state.reg(index))}`);
+  const control = [`cr2 ${hex(state.get64(L.CR2))}`, `cr3 ${hex(state.get64(L.CR3))}`, `eflags ${hex(state.eflags)}`];
+  return [`rip ${hex(state.rip)} rsp ${hex(state.reg(REG.RSP))}`, ...general, ...control].join(' ');
 }
 
 /** 16 bytes from the usual text; anything else than 32 hexadecimal digits and dashes gives zeros. */
