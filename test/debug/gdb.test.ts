@@ -1,0 +1,164 @@
+/** Stock gdb on a recording with a lost-update race: from the failed check back to the guilty store. */
+import { execFile } from 'node:child_process';
+import { connect } from 'node:net';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type GdbServer, listenForGdb } from '../../src/host/gdb-server.ts';
+import { REGISTERS } from '../../src/debug/registers.ts';
+import { ReplayTarget } from '../../replay/debug-target.ts';
+import { selectEvents } from '../../src/log/select.ts';
+import { Timeline } from '../../replay/timeline.ts';
+import { type Made, recordGuests } from '../snapshot/support.ts';
+import { smallGuest } from '../support/images.ts';
+
+const servers: GdbServer[] = [];
+afterAll(() => {
+  for (const server of servers) server.close();
+});
+
+/** Runs gdb's commands on the target; what it prints. */
+async function gdb(server: GdbServer, ...commands: string[]): Promise<string> {
+  const args = ['-nx', '-batch', '-ex', 'set pagination off', '-ex', `target remote :${server.port}`];
+  for (const command of commands) args.push('-ex', command);
+  return await new Promise((resolve) => {
+    execFile('gdb', [...args, smallGuest('race')], { timeout: 60_000 }, (_error, out, err) => resolve(out + err));
+  });
+}
+
+/** A recording in which a ticket is sold twice. */
+function failing(): Made {
+  for (let seed = 0; seed < 400; seed++) {
+    const chaos = { seed, mean_ticks: 20_000 };
+    const made = recordGuests([{ guest: 'race', cmdline: `jitter=${seed}`, vcpus: 2 }], 50_000_000, { chaos });
+    if (printed(made).includes('was sold by')) return made;
+  }
+  throw new Error('no run failed');
+}
+
+function printed({ recording }: Made): string {
+  let text = '';
+  for (const event of consoleEvents(recording)) text += event;
+  return text;
+}
+
+function* consoleEvents(recording: Made['recording']): Generator<string> {
+  for (const event of selectEvents(recording, { kinds: ['console-output', 'console-io'] })) {
+    yield Buffer.from((event as unknown as { bytes: Uint8Array }).bytes).toString('latin1');
+  }
+}
+
+describe('gdb', async () => {
+  const made = failing();
+  const timeline = new Timeline(made.recording, made.build);
+  const target = new ReplayTarget(timeline);
+  timeline.seek(target.end);
+  target.interrupted();
+  const server = await listenForGdb('0', target);
+  servers.push(server);
+
+  it('finds the store that undid the other vcpu’s sale, going backwards', async () => {
+    const out = await gdb(
+      server,
+      'break sold_twice',
+      'reverse-continue',
+      'print $rip == (unsigned long)&sold_twice',
+      'set $ticket = $rsi',
+      'watch *(unsigned long *)&next_ticket',
+      'delete 1',
+      'reverse-continue',
+      'x/i $rip',
+      'info symbol $rip',
+      'printf "STORE %lu OVER %lu\\n", *(unsigned long *)&next_ticket, $ticket',
+      'reverse-continue',
+      'info symbol $rip',
+      'monitor when',
+    );
+    expect(out).toContain('$1 = 1');
+    expect(out).toMatch(/Hardware watchpoint 2/);
+    expect(out).toMatch(/sell \+ \d+ in section|sell in section|guest_main|run/);
+    expect(out).toMatch(/Old value = \d+/);
+    expect(out).toMatch(/New value = \d+/);
+    expect(out).toMatch(/tick [\d,]+ of [\d,]+/);
+  }, 60_000);
+
+  it('can be joined again after a connection was cut, where it was left', async () => {
+    const first = await gdb(server, 'monitor seek 100000', 'disconnect');
+    expect(first).toContain('now at tick 100,000');
+    await new Promise<void>((resolve) => {
+      const socket = connect(server.port, '127.0.0.1', () => {
+        socket.write('$vCont;c#a8');
+        setTimeout(() => {
+          socket.destroy();
+          setTimeout(resolve, 50);
+        }, 20);
+      });
+    });
+    expect(await gdb(server, 'monitor seek 100000', 'monitor when')).toContain('tick 100,000 of');
+  }, 60_000);
+
+  it('steps back and forth to the same registers', async () => {
+    const out = await gdb(
+      server,
+      'monitor seek 400000',
+      'maintenance flush register-cache',
+      'printf "A %lx %lx %lx\\n", $rip, $rax, $rsp',
+      'reverse-stepi',
+      'reverse-stepi',
+      'reverse-stepi',
+      'stepi',
+      'stepi',
+      'stepi',
+      'printf "B %lx %lx %lx\\n", $rip, $rax, $rsp',
+    );
+    const [, a] = /^A (.*)$/m.exec(out) ?? [];
+    const [, b] = /^B (.*)$/m.exec(out) ?? [];
+    expect(a).toBeDefined();
+    expect(b).toBe(a);
+  }, 60_000);
+
+  it('shows the registers and the memory of a straight replay', async () => {
+    const ticks = Array.from({ length: 20 }, (_, i) => 5_000 + Math.floor((target.end - 10_000) * ((i * 7) % 20) / 20));
+    const commands = ticks.flatMap((tick) => [
+      `monitor seek ${tick}`,
+      'maintenance flush register-cache',
+      'thread 1',
+      'printf "R %lx %lx %lx %lx %x %lx\\n", $rip, $rsp, $rdi, $cr3, $eflags, *(unsigned long *)&next_ticket',
+    ]);
+    const seen = [...(await gdb(server, ...commands)).matchAll(/^R (.*)$/gm)].map(([, text]) => text);
+    const straight = new Map<number, string>();
+    const other = new Timeline(made.recording, made.build, { spacing: Number.MAX_SAFE_INTEGER });
+    const looks = new ReplayTarget(other);
+    for (const tick of [...ticks].sort((a, b) => a - b)) {
+      other.forward(tick);
+      const thread = looks.threads()[0]!.id;
+      const register = (name: string) => {
+        const at = REGISTERS.findIndex((each) => each.name === name);
+        return `${Buffer.from(looks.readRegister(thread, at)!).reverse().toString('hex').replace(/^0+(?=.)/, '')}`;
+      };
+      const memory = looks.readMemory(thread, 0x109000n, 8)!;
+      const names = ['rip', 'rsp', 'rdi', 'cr3', 'eflags'].map(register);
+      straight.set(tick, [...names, Buffer.from(memory).readBigUInt64LE().toString(16)].join(' '));
+    }
+    expect(seen).toEqual(ticks.map((tick) => straight.get(tick)));
+  }, 120_000);
+
+  it('may write: into a diversion, which the next seek drops', async () => {
+    const before = await gdb(server, 'monitor seek 300000', 'print *(unsigned long *)&next_ticket');
+    const out = await gdb(
+      server,
+      'monitor seek 300000',
+      'maintenance flush register-cache',
+      'set var *(unsigned long *)&next_ticket = 12345',
+      'stepi',
+      'monitor when',
+      'print *(unsigned long *)&next_ticket',
+      'monitor seek 300000',
+      'maintenance flush register-cache',
+      'maintenance flush dcache',
+      'print *(unsigned long *)&next_ticket',
+    );
+    expect(out).toContain('in a diversion');
+    expect(out).toContain('$1 = 12345');
+    const [, kept] = /\$1 = (\d+)/.exec(before) ?? [];
+    expect(out).toContain(`$2 = ${kept}`);
+  }, 60_000);
+});
