@@ -14,7 +14,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CpioEntry, cpioArchive, FileType } from '../toolstack/builder/cpio.ts';
 import { reason, sha256Of } from './files.ts';
-import { INIT, POWER_COMMANDS } from './linux-init.ts';
+import { INIT, POWER_COMMANDS, SHELL_INIT } from './linux-init.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const DEBIAN = join(PROJECT, 'guests/debian');
@@ -46,6 +46,7 @@ export function linuxGuest(options: { kernel?: string | undefined; initrdDir?: s
   add({ path: 'dev/console', mode: FileType.CHARACTER | 0o600, device: [5, 1] });
   add(executable('bin/busybox', new Uint8Array(readFileSync(busybox))));
   add(executable('init', INIT));
+  add(file('etc/shinit', SHELL_INIT));
   for (const [path, text] of POWER_COMMANDS) add(executable(path, text));
   const modules = modulesFor(kernel);
   for (const { name, bytes } of modules)

@@ -6,7 +6,7 @@
  */
 export const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/sbin:/bin HOME=/root TERM=linux PS1='rexen:\\w# '
+export PATH=/sbin:/bin HOME=/root TERM=linux PS1='rexen:\\w# ' ENV=/etc/shinit
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
@@ -26,6 +26,10 @@ cd /root
 [ -z "$run" ] || $run
 echo "rexen: Linux $(uname -r) is ready; poweroff ends it"
 while :; do setsid cttyhack sh; done
+`;
+
+/** For interactive shells: busybox's own shell would prefer its applets, which ask an init that is not there. */
+export const SHELL_INIT = `alias poweroff=/sbin/poweroff reboot=/sbin/reboot halt=/sbin/halt
 `;
 
 /** Process 1 is no init that signals could tell; the kernel too runs these when the toolstack asks (xl shutdown). */
