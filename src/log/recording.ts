@@ -56,15 +56,17 @@ export const FORMAT_VERSION = 1;
 /** Frame types and how large they may become. */
 export const FRAME = {
   HEADER: { type: 1, name: 'header', head: 0, maxBytes: 1 << 20 },
-  IMAGE: { type: 2, name: 'image', head: 4, maxBytes: 1 << 20 },
+  IMAGE: { type: 2, name: 'image', head: 4, maxBytes: 64 << 20 },
   INPUTS: { type: 3, name: 'inputs', head: BATCH_HEAD_BYTES, maxBytes: 16 << 20 },
   EFFECTS: { type: 4, name: 'effects', head: BATCH_HEAD_BYTES, maxBytes: 16 << 20 },
   INDEX: { type: 5, name: 'index', head: 0, maxBytes: 32 << 20 },
   END: { type: 6, name: 'end', head: 64, maxBytes: 64 },
 } as const satisfies Record<string, FrameLimits & { type: number; name: string }>;
 
-/** Images up to this size lie in the recording itself. */
+/** Images up to this size lie in the recording itself from the start. */
 export const MAX_EMBEDDED_IMAGE_BYTES = 256 << 10;
+/** Those up to this one after `rexen pack`. */
+export const MAX_PACKED_IMAGE_BYTES = FRAME.IMAGE.maxBytes - FRAME.IMAGE.head;
 /** More batches than this in one file are refused: 2^20 full ones are 17 billion events. */
 export const MAX_BATCHES = 1 << 20;
 export const MAX_IMAGES = 256;
@@ -104,7 +106,7 @@ export class RecordingWriter implements LogSink {
     const json = JSON.stringify({ ...header, images, kinds: kindTable() });
     this.#frame(FRAME.HEADER, nothing, new TextEncoder().encode(json));
     for (const [index, content] of contents) {
-      if (content.length > MAX_EMBEDDED_IMAGE_BYTES) throw new RangeError(`image ${index} is too large to be embedded`);
+      if (content.length > MAX_PACKED_IMAGE_BYTES) throw new RangeError(`image ${index} is too large to be embedded`);
       this.#frame(FRAME.IMAGE, Uint8Array.of(index, 0, 0, 0), content);
     }
   }
