@@ -24,18 +24,24 @@ export interface MixEntry {
 }
 
 const LONGEST_INSTRUCTION = 15;
+/** Two instructions. */
+const WINDOW_BYTES = 2 * LONGEST_INSTRUCTION;
 
 export class InstructionMix {
   readonly #engine: WasmEngine;
   readonly #lowering: Lowering;
   readonly #decoder = new Decoder();
   readonly #insn = new Instruction();
-  readonly #bytes = new Uint8Array(2 * LONGEST_INSTRUCTION + 2);
+  readonly #bytes = new Uint8Array(WINDOW_BYTES + LONGEST_INSTRUCTION);
   readonly #counts = new Map<string, { handler: string; tier: Tier; count: number }>();
   #all = 0;
 
-  constructor(engine: WasmEngine) {
+  readonly #pairs: boolean;
+
+  /** @param pairs counts an instruction together with the one that follows it in its block */
+  constructor(engine: WasmEngine, pairs = false) {
     this.#engine = engine;
+    this.#pairs = pairs;
     this.#lowering = new Lowering(interpreterFor(engine.memory.buffer.byteLength / 65536).built.handlers);
   }
 
@@ -47,7 +53,13 @@ export class InstructionMix {
     const mode = codeMode(state);
     if (this.#decoder.decode(this.#bytes, 0, length, codeBits(mode), this.#insn) !== 'ok') return;
     this.#all++;
-    const { handler, tier } = this.#executor(mode);
+    let { handler, tier } = this.#executor(mode);
+    if (this.#pairs && this.#insn.row.blockEnd === 'none') {
+      if (this.#decoder.decode(this.#bytes, this.#insn.length, length, codeBits(mode), this.#insn) !== 'ok') return;
+      const second = this.#executor(mode);
+      handler += ` + ${second.handler}`;
+      if (second.tier !== 'inline') tier = second.tier;
+    } else if (this.#pairs) handler += ' (ends its block)';
     const key = `${tier} ${handler}`;
     const entry = this.#counts.get(key);
     if (entry) entry.count++;
@@ -68,19 +80,17 @@ export class InstructionMix {
     return { handler: spec.key, tier: isHot(spec) ? 'inline' : calloutFor(this.#insn) ? 'typescript' : 'called' };
   }
 
-  /** Up to 15 bytes at `linear`, perhaps over the end of a page. @returns how many */
+  /** Up to 30 bytes at `linear`, perhaps over the end of a page. @returns how many */
   #fetch(linear: bigint): number {
     const mmu = this.#engine.virtual;
     if (!(mmu instanceof Mmu)) return 0;
     let length = 0;
-    for (let at = linear; length < LONGEST_INSTRUCTION; ) {
+    for (let at = linear; length < WINDOW_BYTES; ) {
       const gpa = mmu.peek(at);
       const mfn = gpa < 0 ? -1 : mmu.mfnOf(gpa);
       if (mfn < 0) break;
       const offset = gpa % PAGE_SIZE;
-      const part = this.#engine.frames
-        .frame(mfn)
-        .subarray(offset, Math.min(PAGE_SIZE, offset + LONGEST_INSTRUCTION - length));
+      const part = this.#engine.frames.frame(mfn).subarray(offset, Math.min(PAGE_SIZE, offset + WINDOW_BYTES - length));
       this.#bytes.set(part, length);
       length += part.length;
       at += BigInt(part.length);

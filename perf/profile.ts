@@ -4,6 +4,7 @@
  *     host       functions of rexen itself (generated ones, too, by their names), by their own time on the host
  *     guest      functions or pages of the guest, by ticks; the same every time
  *     mix        instructions of the guest, by the handler that executes them
+ *     pairs      the same for two instructions that follow each other in a block
  *     counters   how often the machine's inner works were needed
  *     read FILE  a .cpuprofile that something else wrote (`node --cpu-prof`)
  *
@@ -24,7 +25,7 @@ import { runOnce } from './workloads/run.ts';
 import type { Workload } from './workloads/workload.ts';
 
 const USAGE =
-  'usage: npm run profile -- host|guest|mix|counters WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]';
+  'usage: npm run profile -- host|guest|mix|pairs|counters WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]';
 
 function sessionOf(workload: Workload): Session {
   const { config, images } = workload;
@@ -57,9 +58,9 @@ async function main(): Promise<void> {
     print(hostTable(hostFunctions(profile), top));
   } else if (what === 'guest') {
     print(guestTable(sampleGuest(sessionOf(workloadByName(name)), every, maxTicks), top));
-  } else if (what === 'mix') {
+  } else if (what === 'mix' || what === 'pairs') {
     const session = sessionOf(workloadByName(name));
-    const mix = new InstructionMix(session.engine);
+    const mix = new InstructionMix(session.engine, what === 'pairs');
     sampleGuest(session, every, maxTicks, () => mix.sample());
     print(mixTable(mix.mix(), top));
   } else if (what === 'counters') {
