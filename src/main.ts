@@ -55,6 +55,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/backtrace.ts')).describeBacktrace,
   },
   {
+    name: 'view',
+    summary: 'see a recording on the terminal, step with the keys',
+    load: async () => (await import('./commands/view.ts')).describeView,
+  },
+  {
     name: 'when',
     summary: 'find when a condition first holds',
     load: async () => (await import('./commands/when.ts')).describeWhen,
@@ -63,6 +68,16 @@ const COMMANDS: readonly CommandEntry[] = [
     name: 'diff',
     summary: 'find where two recordings part',
     load: async () => (await import('./commands/diff.ts')).describeDiff,
+  },
+  {
+    name: 'chaos',
+    summary: 'run a session irregularly until a race shows',
+    load: async () => (await import('./commands/chaos.ts')).describeChaos,
+  },
+  {
+    name: 'pack',
+    summary: 'put everything that a recording needs into one file',
+    load: async () => (await import('./commands/pack.ts')).describePack,
   },
   {
     name: 'demo',

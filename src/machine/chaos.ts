@@ -194,3 +194,15 @@ export class Chaos {
     for (const [i, each] of state.pcpus.entries()) Object.assign(this.#pcpus[i], each);
   }
 }
+
+/** Distances to try for a session of about `ticks`: from seed to seed another power of two, all as often. */
+export function meanTicksFor(seed: number, ticks: number): number {
+  const least = Math.max(LEAST_MEAN_TICKS, Math.ceil((2 * ticks) / MAX_PERTURBATIONS));
+  let powers = 1;
+  while (least * 2 ** powers * LEAST_IN_A_RUN <= ticks && least * 2 ** powers < MAX_TICKS) powers++;
+  return Math.min(MAX_TICKS, least * 2 ** generator(seed ^ 0x6d2b79f5)(powers));
+}
+
+const LEAST_MEAN_TICKS = 256;
+/** With fewer perturbations than this, a run is hardly another one. */
+const LEAST_IN_A_RUN = 16;

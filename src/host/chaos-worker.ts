@@ -1,0 +1,42 @@
+/** A thread that runs sessions under chaos, one after the other, as it is asked. */
+import './v8.ts';
+import { parentPort, workerData } from 'node:worker_threads';
+import { type ChaosJob, chaosRun, type ChaosSearch } from './chaos-run.ts';
+import { parseFailCondition } from './chaos-watch.ts';
+import { ImageTable } from './images.ts';
+import { parseScript } from './script.ts';
+import { loadDomains } from './start.ts';
+import type { MachineConfig } from '../machine/config.ts';
+
+/** `workerData`. */
+export interface ChaosSearchText {
+  readonly paths: readonly string[];
+  readonly script: { readonly text: string; readonly file: string };
+  readonly machine: Partial<MachineConfig>;
+  readonly fail: string | undefined;
+  readonly maxTicks: number | undefined;
+}
+
+/** Reads configurations, images, script and condition. @throws Error for people */
+export function loadSearch(text: ChaosSearchText, warn: (text: string) => void): ChaosSearch {
+  const images = new ImageTable();
+  return {
+    domains: loadDomains(text.paths, images, warn),
+    images,
+    machine: text.machine,
+    script: parseScript(text.script.text, text.script.file),
+    fail: text.fail === undefined ? undefined : parseFailCondition(text.fail),
+    maxTicks: text.maxTicks,
+  };
+}
+
+if (parentPort) {
+  const port = parentPort;
+  const search = loadSearch(workerData as ChaosSearchText, () => {});
+  port.on('message', (job: ChaosJob) => {
+    void chaosRun(search, job).then(
+      (value) => port.postMessage({ value }),
+      (error: unknown) => port.postMessage({ error: error instanceof Error ? error.message : String(error) }),
+    );
+  });
+}
