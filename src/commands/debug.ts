@@ -1,7 +1,7 @@
 /** `rexen debug`: gdb on a recording. */
-import { once } from 'node:events';
 import type { Command } from 'commander';
 import { listenForGdb } from '../host/gdb-server.ts';
+import { interrupted } from '../host/signals.ts';
 import { runGdb } from '../host/gdb-client.ts';
 import { grouped } from '../log/print.ts';
 import type { Recording } from '../log/recording.ts';
@@ -49,8 +49,7 @@ async function debug(recording: Recording, file: string, options: DebugOptions):
     process.stderr.write(
       `at tick ${grouped(timeline.tick)} of ${grouped(recording.lastTick)}; waiting for gdb: target remote ${address}\n`,
     );
-    const signal = once(process, 'SIGINT');
-    await Promise.race([server.goodbye, signal]);
+    await Promise.race([server.goodbye, interrupted()]);
     return STATUS.OK;
   } finally {
     server.close();

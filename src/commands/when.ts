@@ -1,6 +1,6 @@
 /** `rexen when`: the first place at which a condition holds. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readImage } from '../host/images.ts';
 import { Output } from '../host/output.ts';
 import { grouped } from '../log/print.ts';
 import type { Recording } from '../log/recording.ts';
@@ -23,7 +23,10 @@ interface WhenOptions extends TimelineArguments {
 export function describeWhen(command: Command): void {
   addTimelineOptions(command)
     .argument('<file>', 'a recording')
-    .argument('<condition>', 'such as: rip == do_exit && rdi != 0; mem(jiffies) > 5; console:"panic"; event triple-fault')
+    .argument(
+      '<condition>',
+      'such as: rip == do_exit && rdi != 0; mem(jiffies) > 5; console:"panic"; event triple-fault',
+    )
     .description('Finds the first place at which a condition holds.')
     .option('--domain <name>', 'whose registers and memory; default the first domain')
     .option('--vcpu <n>', 'whose page tables; default vcpu 0')
@@ -32,7 +35,7 @@ export function describeWhen(command: Command): void {
     .option('--json', 'the result as one JSON object')
     .addHelpText(
       'after',
-      '\nExit status: 0 found, 1 it never holds.\n\nExample:\n  rexen when race.rxn \'rip == power_off\'',
+      "\nExit status: 0 found, 1 it never holds.\n\nExample:\n  rexen when race.rxn 'rip == power_off'",
     )
     .action(async (file: string, condition: string, options: WhenOptions) => {
       process.exitCode = await withRecording(file, (recording) => run(recording, file, condition, options));
@@ -44,7 +47,7 @@ async function run(recording: Recording, file: string, text: string, options: Wh
   const domain = domainNamed(timeline.session, options.domain);
   const address = (name: string) => {
     // Linux's own tables are there only when it runs: as late as possible.
-    const elf = options.symbols === undefined ? undefined : new Uint8Array(readFileSync(options.symbols));
+    const elf = options.symbols === undefined ? undefined : readImage(options.symbols, 'symbols');
     timeline.seek(livingEnd(recording));
     return guestSymbols(timeline.session, timeline.session.xen.find(domain)!, elf).address(name);
   };

@@ -1,6 +1,6 @@
 /** `rexen who-wrote`: the last write to an address. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { readImage } from '../host/images.ts';
 import { Output } from '../host/output.ts';
 import type { Recording } from '../log/recording.ts';
 import { guestSymbols } from '../../replay/guest-symbols.ts';
@@ -43,7 +43,7 @@ async function run(recording: Recording, file: string, text: string, options: Wh
   const before = options.before === undefined ? livingEnd(recording) : parseMark(options.before, recording).tick;
   timeline.seek(before);
   const domain = domainNamed(timeline.session, options.domain);
-  const elf = options.symbols === undefined ? undefined : new Uint8Array(readFileSync(options.symbols));
+  const elf = options.symbols === undefined ? undefined : readImage(options.symbols, 'symbols');
   const symbols = guestSymbols(timeline.session, timeline.session.xen.find(domain)!, elf);
   const [, symbol, length] = /^([A-Za-z_.$][\w.$]*)(?::(\d+))?$/.exec(text) ?? [];
   const known = symbol === undefined ? undefined : symbols.address(symbol);

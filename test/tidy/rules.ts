@@ -34,6 +34,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/log',
   ],
   'src/snapshot': [
+    // Snapshots are of whole sessions; the session knows nothing of them.
+    'src/session.ts',
     'src/base',
     'src/cpu',
     'src/memory',

@@ -28,6 +28,7 @@ beforeEach(() => {
       readBytes: (linear: bigint, out: Uint8Array) => out.set(s.u8.subarray(at(linear), at(linear) + out.length)),
       writeBytes: (linear: bigint, bytes: Uint8Array) => s.u8.set(bytes, at(linear)),
       probeWrite: () => {},
+      read8: (linear: bigint) => s.u8[at(linear)],
       read32: (linear: bigint) => new DataView(s.u8.buffer).getUint32(at(linear), true),
       write32: (linear: bigint, value: number) => new DataView(s.u8.buffer).setUint32(at(linear), value, true),
     },
