@@ -18,6 +18,7 @@ interface LinuxOptions {
   disk: string[];
   append: string;
   maxTicks?: number;
+  commit?: boolean;
   json?: boolean;
 }
 
@@ -38,7 +39,8 @@ export function describeLinux(command: Command): void {
       wholeNumber,
       1,
     )
-    .option('--disk <file[,r]>', 'a disk of the first domain (xvda, xvdb, …); the file is never altered', collect, [])
+    .option('--disk <file[,r]>', 'a disk of the first domain (xvda, xvdb, …); the file is not altered', collect, [])
+    .option('--commit', "at the end, write what the guest wrote into the disks' files")
     .option('--append <text>', "more for the kernel's command line", '')
     .option('--max-ticks <n>', 'end there at the latest', wholeNumber)
     .option('--json', 'the result as one JSON object, and no console')

@@ -1,5 +1,6 @@
 /** `rexen record`: boots domains and keeps everything. */
 import { type Command, InvalidArgumentError } from 'commander';
+import { checkCommit, commitDisks } from '../host/commit.ts';
 import { readText } from '../host/files.ts';
 import { ImageTable } from '../host/images.ts';
 import { hostUnixMs, Output, Progress } from '../host/output.ts';
@@ -19,6 +20,7 @@ export interface RecordOptions {
   wallclock?: number;
   pcpus?: number;
   sliceTicks?: number;
+  commit?: boolean;
   json?: boolean;
 }
 
@@ -47,6 +49,7 @@ export function describeRecord(command: Command): void {
     )
     .option('--pcpus <n>', 'processors of the machine; default as many as the largest domain has vcpus', wholeNumber)
     .option('--slice-ticks <n>', "a processor's turn, in ticks", wholeNumber)
+    .option('--commit', 'at the end, write what the guests wrote into the files of their disks')
     .option('--json', 'the result as one JSON object, and no console')
     .addHelpText(
       'after',
@@ -87,6 +90,7 @@ export async function recordDomains(
       script,
       config.domains.map(({ config: { name } }) => name),
     );
+  if (options.commit) checkCommit(config, options.output ?? 'recordings/new.rxn');
   const { session, writer, path, close } = startRecording(config, images, options.output);
   const ms = options.wallclock ?? (script ? DEFAULT_WALLCLOCK_MS : hostUnixMs());
   submitWallclock(session.machine.door, ms);
@@ -112,7 +116,9 @@ export async function recordDomains(
       },
     });
     progress.done();
+    const files = options.commit ? commitDisks(session, path) : [];
     await report(path, result, options.json === true);
+    for (const file of files) process.stderr.write(`committed ${file}\n`);
     return STATUS_OF[result.outcome];
   } finally {
     process.removeListener('SIGINT', onSignal);

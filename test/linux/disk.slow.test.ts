@@ -2,7 +2,16 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { guestsRequired, testWithImages } from '../support/images.ts';
-import { COMPLAINTS, ext4Image, expectVerified, hasMkfs, IMAGES, inFolder, recordLinux } from './guest.ts';
+import {
+  COMPLAINTS,
+  expectTravels,
+  expectVerified,
+  ext4Image,
+  hasMkfs,
+  IMAGES,
+  inFolder,
+  recordLinux,
+} from './guest.ts';
 
 const sum = (data: Uint8Array | string) => createHash('sha256').update(data).digest('hex');
 const data = Uint8Array.from({ length: 1_000_003 }, (_, i) => (i * 2654435761) >>> 24);
@@ -54,6 +63,8 @@ testWithImages(
       ]);
       expect(readFileSync(image).equals(before)).toBe(true);
       expectVerified(recorded);
+      const maps = recorded.events('grant-map');
+      expectTravels(recorded, maps[Math.floor(maps.length / 3)]!.tick);
     }),
   600_000,
 );

@@ -24,6 +24,7 @@ import { sessionConfig } from '../../src/session.ts';
 import { divergenceText } from '../../replay/divergence.ts';
 import { ReplaySession } from '../../replay/session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
+import { Timeline } from '../../replay/timeline.ts';
 import { debianImage } from '../support/images.ts';
 
 /** What every test here needs. */
@@ -96,6 +97,19 @@ export function expectVerified({ file, result }: RecordedLinux): void {
   const replay = new ReplaySession(recording, sessionBuilder(recording, 'memory.rxn'), { createHash: sha256 }).run();
   expect(replay.divergence ? divergenceText(replay.divergence) : 'verified').toBe('verified');
   expect(replay).toMatchObject({ whole: true, digest: result.digest, events: result.events });
+}
+
+/**
+ * Goes to the end, back into the middle by a snapshot, and to the end again, all of it checked against the recording:
+ * the back ends' state must be in the snapshots.
+ */
+export function expectTravels({ file }: RecordedLinux, middle: number): void {
+  const recording = openRecording(file);
+  const spacing = Math.ceil(recording.lastTick / 12);
+  const timeline = new Timeline(recording, sessionBuilder(recording, 'memory.rxn'), { spacing });
+  for (const place of [middle, recording.lastTick, middle - 1, recording.lastTick]) timeline.seek(place);
+  expect(timeline.tick).toBe(recording.lastTick);
+  expect(timeline.snapshots.list.length).toBeGreaterThan(4);
 }
 
 export const hasMkfs: boolean = spawnSync('/usr/sbin/mkfs.ext4', ['-V'], { stdio: 'ignore' }).status === 0;

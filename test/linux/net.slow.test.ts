@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
 import { testWithImages } from '../support/images.ts';
-import { COMPLAINTS, expectVerified, IMAGES, recordLinux } from './guest.ts';
+import { COMPLAINTS, expectTravels, expectVerified, IMAGES, recordLinux } from './guest.ts';
 
 const sent = `${Array.from({ length: 20000 }, (_, i) => i + 1).join('\n')}\n`;
 const domain = (n: number) =>
@@ -37,6 +37,8 @@ send "ping -c 1 -w 2 10.0.0.77; cat /sys/class/net/eth0/statistics/rx_errors; po
     expect(recorded.console.get('linux2')).toContain('1 packets transmitted, 0 packets received, 100% packet loss');
     for (const output of recorded.console.values()) expect(output).not.toMatch(COMPLAINTS);
     expectVerified(recorded);
+    const copies = recorded.events('grant-copy');
+    expectTravels(recorded, copies[Math.floor(copies.length / 2)]!.tick);
   },
   600_000,
 );
