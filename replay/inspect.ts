@@ -1,9 +1,10 @@
 /**
- * A vcpu's registers and the code it is about to run, as text. Reads guest memory through the vcpu's own page tables,
- * which may fill its TLB: use it on a replay that is thrown away afterwards.
+ * A vcpu's registers and the code it is about to run, as text. Without a reader of its own it reads guest memory through
+ * the vcpu's page tables, which may fill its TLB: use that on a replay that is thrown away afterwards.
  */
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from 'iced-x86';
 import type { Engine } from '../src/cpu/engine.ts';
+import type { ReadLinear } from '../src/debug/symbols/linear-reader.ts';
 import { ATTR, EFER } from '../src/cpu/state.ts';
 
 const NAMES_64 = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'];
@@ -30,8 +31,8 @@ export function codeBits(engine: Engine): 16 | 32 | 64 {
   return attributes & ATTR.DB ? 32 : 16;
 }
 
-/** The current vcpu's registers, several lines. */
-export function registersText(engine: Engine): string[] {
+/** The current vcpu's registers, several lines of `perLine` general registers each. */
+export function registersText(engine: Engine, perLine = 4): string[] {
   const { state } = engine;
   const bits = codeBits(engine);
   const names = bits === 64 ? [...NAMES_64, ...Array.from({ length: 8 }, (_, i) => `r${i + 8}`)] : NAMES_32;
@@ -41,7 +42,7 @@ export function registersText(engine: Engine): string[] {
     return `${name.padStart(3)} ${value.toString(16).padStart(digits, '0')}`;
   });
   const lines = [];
-  for (let i = 0; i < cells.length; i += 4) lines.push(cells.slice(i, i + 4).join('  '));
+  for (let i = 0; i < cells.length; i += perLine) lines.push(cells.slice(i, i + perLine).join('  '));
   const flags = FLAG_NAMES.filter(([bit]) => (state.eflags >>> bit) & 1).map(([, name]) => name);
   lines.push(
     `rip ${state.rip.toString(16).padStart(digits, '0')}  cpl ${state.cpl}  ${bits} bit  flags ${flags.join(' ') || '-'}`,
@@ -54,21 +55,26 @@ export function registersText(engine: Engine): string[] {
  * `count` instructions from `rip` on as the current vcpu would run them, one a line, `=>` before the one it is at. Ends
  * early where no code is mapped.
  * @param name gives `function+0x12` for an address, if there is one.
+ * @param read reads linear memory; without it, through the vcpu's TLB.
  */
 export function disassemblyText(
   engine: Engine,
   rip: bigint,
   count: number,
   name?: (address: bigint) => string | undefined,
+  read?: ReadLinear,
 ): string[] {
   const { state } = engine;
   const bits = codeBits(engine);
   const lines: string[] = [];
   const formatter = new Formatter(FormatterSyntax.Intel);
+  formatter.hexPrefix = '0x';
+  formatter.hexSuffix = '';
+  formatter.uppercaseHex = false;
   try {
     let at = rip;
     for (let i = 0; i < count; i++) {
-      const bytes = codeAt(engine, state.base(CS) + at);
+      const bytes = codeAt(engine, BigInt.asUintN(64, state.base(CS) + at), read);
       if (bytes.length === 0) {
         lines.push('   (no code is mapped here)');
         break;
@@ -94,10 +100,11 @@ export function disassemblyText(
 }
 
 /** Up to 15 bytes from `linear` on; fewer where mapped memory ends. */
-function codeAt(engine: Engine, linear: bigint): Uint8Array {
+function codeAt(engine: Engine, linear: bigint, read: ReadLinear | undefined): Uint8Array {
   const bytes: number[] = [];
   for (let i = 0; i < LONGEST_INSTRUCTION; i++) {
-    const byte = engine.guarded(() => engine.virtual.read8(linear + BigInt(i), true));
+    const at = BigInt.asUintN(64, linear + BigInt(i));
+    const byte = read ? read(at, 1)?.[0] : engine.guarded(() => engine.virtual.read8(at, true));
     if (byte === undefined) break;
     bytes.push(byte);
   }
