@@ -12,6 +12,7 @@
  * Everything is typed from one table of event kinds (src/log/kinds.ts). Streams are RxJS 7 observables; those of a
  * file read only as far as they are subscribed to.
  */
+import './host/v8.ts';
 import type { Observable } from 'rxjs';
 import { FileSource, MemoryFile, sha256 } from './host/files.ts';
 import { ImageTable } from './host/images.ts';
