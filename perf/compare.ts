@@ -28,13 +28,18 @@ export interface Difference {
   readonly verdict: 'better' | 'worse' | 'same';
 }
 
-/** Figures that both have. `leastShare`: smaller differences are none, whatever the noise. */
+/** Fewer samples than this tell nothing about noise. */
+const LEAST_SAMPLES = 3;
+
+/** Figures that both have. `leastShare`: smaller differences are none, whatever the noise, unless the figure is exact. */
 export function differences(a: Figures, b: Figures, leastShare = 0.02): Difference[] {
   return Object.entries(a).flatMap(([name, first]) => {
     const second = b[name];
     if (second === undefined) return [];
     const ratio = second.value / first.value;
-    const least = Math.max(leastShare, noise(first.samples) + noise(second.samples));
+    const unknown = first.samples.length < LEAST_SAMPLES || second.samples.length < LEAST_SAMPLES;
+    const noisy = unknown ? Number.POSITIVE_INFINITY : noise(first.samples) + noise(second.samples);
+    const least = first.exact ? 0 : Math.max(leastShare, noisy);
     const grown = ratio > 1 + least;
     const shrunk = ratio < 1 / (1 + least);
     const improved = first.better === 'higher' ? grown : shrunk;
@@ -62,7 +67,7 @@ export function merged(results: readonly Figures[]): Figures {
   for (const figures of results) {
     for (const [name, one] of Object.entries(figures)) {
       const samples = [...(all[name]?.samples ?? []), ...one.samples];
-      all[name] = figure(samples, one.unit, one.better, one.goal);
+      all[name] = { ...one, ...figure(samples, one.unit, one.better, one.goal) };
     }
   }
   return all;

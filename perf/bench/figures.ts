@@ -9,6 +9,8 @@ export interface Figure {
   readonly samples: readonly number[];
   /** What DESIGN section 6 asks for. */
   readonly goal?: number;
+  /** It depends on no clock and no host: one sample says all. */
+  readonly exact?: boolean;
 }
 
 export type Figures = Readonly<Record<string, Figure>>;
@@ -38,6 +40,11 @@ export function figure(samples: readonly number[], unit: string, better: 'higher
   return { value: median(samples), unit, better, samples, ...(goal === undefined ? {} : { goal }) };
 }
 
+/** A figure that comes out the same every time. */
+export function exactFigure(value: number, unit: string, better: 'higher' | 'lower', goal?: number): Figure {
+  return { ...figure([value], unit, better, goal), exact: true };
+}
+
 /** Ratios pair by pair: what the host did to both runs of a pair falls out. */
 export function ratios(above: readonly number[], below: readonly number[]): number[] {
   return above.slice(0, below.length).map((value, i) => value / below[i]);
@@ -56,8 +63,8 @@ export function short(value: number): string {
 export function figureLines(figures: Figures): string[] {
   const entries = Object.entries(figures);
   const width = Math.max(0, ...entries.map(([name]) => name.length));
-  return entries.map(([name, { value, unit, better, samples, goal }]) => {
-    const spread = samples.length > 1 ? `± ${(100 * noise(samples)).toFixed(0)} %` : '';
+  return entries.map(([name, { value, unit, better, samples, goal, exact }]) => {
+    const spread = exact ? 'exact' : samples.length > 1 ? `± ${(100 * noise(samples)).toFixed(0)} %` : '';
     const text = `${name.padEnd(width)}  ${short(value).padStart(8)} ${unit.padEnd(26)} ${spread.padEnd(8)}`;
     if (goal === undefined) return text.trimEnd();
     const reached = better === 'higher' ? value >= goal : value <= goal;

@@ -2,7 +2,7 @@
 import { linux as linuxWorkload } from '../../workloads/linux.ts';
 import { replayOnce, type RunCost, runOnce } from '../../workloads/run.ts';
 import { Unavailable, type Workload } from '../../workloads/workload.ts';
-import { type Figure, figure, ratios } from '../figures.ts';
+import { exactFigure, type Figure, figure, ratios } from '../figures.ts';
 import { runQemu } from '../qemu.ts';
 import { interleaved, scaled, type Suite, type SuiteOptions } from '../suite.ts';
 
@@ -61,10 +61,10 @@ function bootFigures(workload: Workload, options: SuiteOptions): Record<string, 
     'linux.replay/record': figure(ratios(cpu(replayed), cpu(recorded)), 'times as long', 'lower', REPLAY_GOAL),
     'linux.shell': figure(mark(recorded, 'shell'), 's to the shell, recorded', 'lower'),
     'linux.power-off': figure(cpu(recorded), 's to the end, recorded', 'lower'),
-    'linux.instructions': figure([instructions / 1e6], 'million', 'lower'),
-    'linux.events': figure([events / (instructions / 1e6)], 'per million instructions', 'lower'),
-    'linux.log': figure([bytes / kilo], 'bytes per 1,000 instr.', 'lower'),
-    'linux.log.inputs': figure([inputBytes / kilo], 'bytes per 1,000 instr.', 'lower', INPUT_BYTES_GOAL),
+    'linux.instructions': exactFigure(instructions / 1e6, 'million', 'lower'),
+    'linux.events': exactFigure(events / (instructions / 1e6), 'per million instructions', 'lower'),
+    'linux.log': exactFigure(bytes / kilo, 'bytes per 1,000 instr.', 'lower'),
+    'linux.log.inputs': exactFigure(inputBytes / kilo, 'bytes per 1,000 instr.', 'lower', INPUT_BYTES_GOAL),
   };
   return Object.fromEntries(Object.entries(figures).filter(([, { samples }]) => samples.length > 0));
 }

@@ -2,7 +2,7 @@
 import { benchGuest } from '../../workloads/bench-guest.ts';
 import { replayOnce, type RunCost, runOnce } from '../../workloads/run.ts';
 import type { Workload } from '../../workloads/workload.ts';
-import { type Figure, figure, ratios } from '../figures.ts';
+import { exactFigure, type Figure, figure, ratios } from '../figures.ts';
 import { interleaved, scaled, type Suite } from '../suite.ts';
 
 const RECORDING_GOAL = 1.05;
@@ -20,7 +20,8 @@ function recordingFigures(workload: Workload, prefix: string, repeat: number, wo
     () => runOnce(workload, 'recorded').cost,
     () => replayOnce(workload, file),
   ]);
-  const kilo = recorded.map(({ instructions }) => instructions / 1000);
+  const { instructions, events, bytes, inputBytes } = recorded[0];
+  const kilo = instructions / 1000;
   return {
     [`${prefix}.record/off`]: figure(ratios(cpu(recorded), cpu(off)), 'times as long', 'lower', goal(RECORDING_GOAL)),
     [`${prefix}.replay/record`]: figure(
@@ -29,22 +30,9 @@ function recordingFigures(workload: Workload, prefix: string, repeat: number, wo
       'lower',
       goal(REPLAY_GOAL),
     ),
-    [`${prefix}.log`]: figure(
-      recorded.slice(0, 1).map(({ bytes }) => bytes / kilo[0]),
-      'bytes per 1,000 instr.',
-      'lower',
-    ),
-    [`${prefix}.log.inputs`]: figure(
-      recorded.slice(0, 1).map(({ inputBytes }) => inputBytes / kilo[0]),
-      'bytes per 1,000 instr.',
-      'lower',
-      goal(INPUT_BYTES_GOAL),
-    ),
-    [`${prefix}.events`]: figure(
-      recorded.slice(0, 1).map(({ events }) => events / ((1000 * kilo[0]) / 1e6)),
-      'per million instructions',
-      'lower',
-    ),
+    [`${prefix}.log`]: exactFigure(bytes / kilo, 'bytes per 1,000 instr.', 'lower'),
+    [`${prefix}.log.inputs`]: exactFigure(inputBytes / kilo, 'bytes per 1,000 instr.', 'lower', goal(INPUT_BYTES_GOAL)),
+    [`${prefix}.events`]: exactFigure((1000 * events) / kilo, 'per million instructions', 'lower'),
   };
 }
 
