@@ -53,5 +53,5 @@ for (const vcpus of [1, 2])
       const again = await recordLinux({ domains: [`vcpus = ${vcpus}`], script: SESSION });
       expect(again.result.digest).toBe(once.result.digest);
     },
-    600_000,
+    1_800_000,
   );

@@ -66,5 +66,5 @@ testWithImages(
       const maps = recorded.events('grant-map');
       expectTravels(recorded, maps[Math.floor(maps.length / 3)]!.tick);
     }),
-  600_000,
+  1_800_000,
 );

@@ -16,7 +16,7 @@ testWithImages(
     expect(notes.join('\n')).toMatch(/crash: rip 0xffffffff[0-9a-f]{8} rsp 0xffff[0-9a-f]{12} .*cr2 0x0 cr3 0x/);
     expectVerified(recorded);
   },
-  600_000,
+  1_800_000,
 );
 
 testWithImages(
@@ -45,5 +45,5 @@ expect "MORE"
     expect(recorded.events('domain-shutdown')).toMatchObject([{ reason: 'poweroff' }]);
     expectVerified(recorded);
   },
-  600_000,
+  1_800_000,
 );
