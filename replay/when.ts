@@ -102,9 +102,15 @@ function afterWrite(
   };
   const work = findFirst(timeline, { breakpoints: [], watches, check });
   for (;;) {
-    const { done } = work.next();
+    const step = work.next();
+    if (step.done && step.value !== undefined) return found();
     // Between pieces too: the last write of a piece has no next one to show it.
-    if (done || now(timeline.session)) return done && !now(timeline.session) ? undefined : found();
+    if (now(timeline.session)) return found();
+    if (!step.done) continue;
+    // The domain may be gone at the very end, with what was written last.
+    if (last === from) return undefined;
+    timeline.seek(last);
+    return now(timeline.session) ? { tick: last } : undefined;
   }
 }
 
