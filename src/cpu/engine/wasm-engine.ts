@@ -198,8 +198,11 @@ export class WasmEngine implements Engine {
 
   // Running
 
-  run(now: Ticks, budget: number): number {
+  run(now: Ticks, most: number): number {
     const s = this.state;
+    // An interrupt that waits for the shadow of STI or MOV SS to pass must be looked at again right behind it.
+    const shadowed = s.get32(L.INTERRUPT_SHADOW) !== 0 && s.f64[L.SHADOW_TICK >> 3] === now;
+    const budget = shadowed ? Math.min(1, most) : most;
     s.f64[L.TICK_BASE >> 3] = now;
     s.set32(L.BUDGET_START, budget);
     s.set32(L.BUDGET, budget);
