@@ -204,7 +204,9 @@ export class ViewModel {
       tick,
       window: this.#window(),
       selected: `${this.#selectedText()}${following}`,
-      registers: begun ? this.#registers(begun, columns) : ['(this vcpu has not run yet)'],
+      registers: begun
+        ? this.#registers(begun, columns)
+        : [vcpu ? '(this vcpu has not run yet)' : '(no such vcpu lives here)'],
       code: begun ? this.#code(begun, rows) : [],
       events: this.#events(rows),
       console: this.#index.printed(tick, this.#selected?.domain, columns * rows),
