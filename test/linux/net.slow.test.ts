@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
 import { testWithImages } from '../support/images.ts';
-import { COMPLAINTS, expectTravels, expectVerified, IMAGES, recordLinux } from './guest.ts';
+import { COMPLAINTS, expectTravels, expectVerified, IMAGES, KERNEL_OPTIONS, recordLinux } from './guest.ts';
 
 const sent = `${Array.from({ length: 20000 }, (_, i) => i + 1).join('\n')}\n`;
 const domain = (n: number) =>
-  `memory = 80\nvif = ["mac=00:16:3e:00:00:0${n}"]\nextra = "console=hvc0 panic=-1 rexen.ip=10.0.0.${n}/24"`;
+  `memory = 80\nvif = ["mac=00:16:3e:00:00:0${n}"]\nextra = "${KERNEL_OPTIONS} rexen.ip=10.0.0.${n}/24"`;
 
 testWithImages(
   'two Linux domains ping each other and talk TCP over the switch',
