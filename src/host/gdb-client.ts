@@ -4,6 +4,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** @throws Error for people */
+export function writeOutput(path: string, bytes: Uint8Array): void {
+  try {
+    writeFileSync(path, bytes);
+  } catch (error) {
+    throw new Error(`cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
 /** Runs gdb in this terminal, connected to `address`, with the symbols of `kernel` if that is given. @returns its exit status */
 export async function runGdb(address: string, kernel: Uint8Array | undefined): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'rexen-'));

@@ -21,6 +21,8 @@ export interface SymbolTable {
   address(name: string): bigint | undefined;
   /** True where the table knows code: an address elsewhere is no return address. */
   isCode(address: bigint): boolean;
+  /** Those with an address, ascending. */
+  entries(): readonly SymbolEntry[];
 }
 
 export interface SymbolEntry {
@@ -77,6 +79,10 @@ export class SortedSymbols implements SymbolTable {
 
   isCode(address: bigint): boolean {
     return this.#sorted[this.#index(address)]?.code === true;
+  }
+
+  entries(): readonly SymbolEntry[] {
+    return this.#sorted;
   }
 
   #index(address: bigint): number {
