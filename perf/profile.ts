@@ -1,7 +1,8 @@
 /**
- * `npm run profile -- WHAT WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]`: where the time goes.
+ * `npm run profile -- WHAT WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]`:
+ * where the time goes.
  *
- *     host       functions of rexen itself (generated ones, too, by their names), by their own time on the host
+ *     host       functions of rexen itself (generated ones, too), by their own time on the host; --recorded: recording
  *     guest      functions or pages of the guest, by ticks; the same every time
  *     mix        instructions of the guest, by the handler that executes them
  *     pairs      the same for two instructions that follow each other in a block
@@ -12,7 +13,6 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { ticks } from '../src/base/ticks.ts';
 import { Session } from '../src/session.ts';
 import { counterTable, startCounting } from './counters.ts';
 import { hostFunctions, hostTable } from './cpuprofile.ts';
@@ -40,6 +40,7 @@ async function main(): Promise<void> {
       'max-ticks': { type: 'string', default: '100000000000' },
       every: { type: 'string', default: String(SAMPLE_TICKS) },
       save: { type: 'string' },
+      recorded: { type: 'boolean', default: false },
     },
   });
   const [what, name] = positionals;
@@ -50,10 +51,8 @@ async function main(): Promise<void> {
   if (what === 'read') {
     print(hostTable(hostFunctions(JSON.parse(readFileSync(name, 'utf8'))), top));
   } else if (what === 'host') {
-    const session = sessionOf(workloadByName(name));
-    const profile = await profiled(() => {
-      while (session.now() < maxTicks && session.run(ticks(Math.min(maxTicks, session.now() + 2_000_000))) === 'limit');
-    });
+    const workload = workloadByName(name);
+    const profile = await profiled(() => runOnce(workload, values.recorded ? 'recorded' : 'off', maxTicks));
     if (values.save !== undefined) writeFileSync(values.save, JSON.stringify(profile));
     print(hostTable(hostFunctions(profile), top));
   } else if (what === 'guest') {

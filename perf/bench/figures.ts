@@ -67,7 +67,12 @@ export function figureLines(figures: Figures): string[] {
     const spread = exact ? 'exact' : samples.length > 1 ? `± ${(100 * noise(samples)).toFixed(0)} %` : '';
     const text = `${name.padEnd(width)}  ${short(value).padStart(8)} ${unit.padEnd(26)} ${spread.padEnd(8)}`;
     if (goal === undefined) return text.trimEnd();
-    const reached = better === 'higher' ? value >= goal : value <= goal;
-    return `${text} goal: at ${better === 'higher' ? 'least' : 'most'} ${short(goal)}, ${reached ? 'reached' : 'NOT reached'}`;
+    return `${text} goal: at ${better === 'higher' ? 'least' : 'most'} ${short(goal)}, ${goalText(value, goal, better, noise(samples))}`;
   });
+}
+
+function goalText(value: number, goal: number, better: 'higher' | 'lower', share: number): string {
+  const reached = (by: number) => (better === 'higher' ? value * (1 + by) >= goal : value * (1 - by) <= goal);
+  if (reached(0)) return 'reached';
+  return reached(share) ? 'reached within the noise' : 'NOT reached';
 }
