@@ -12,7 +12,7 @@ import { differingFields } from './divergence.ts';
 export interface RecordingsDiff {
   /** Paths of values in the configurations that differ: `machine.slice_ticks`. Parting is no surprise then. */
   readonly config: readonly string[];
-  /** Events that are the same in both, from the start. */
+  /** Events that are the same in both, from the start (of the one that was trimmed later). */
   readonly same: number;
   /** Where they part; undefined if they do not. A side is undefined where that recording ends. */
   readonly first: DiffPlace | undefined;
@@ -40,9 +40,10 @@ export function diffRecordings(a: Recording, b: Recording, context = 5): Recordi
   const config = differences(a.header.config, b.header.config, '');
   const left = new Cursor(a);
   const right = new Cursor(b);
-  let seq = 0;
+  const firstSeq = Math.max(a.firstSeq, b.firstSeq);
+  let seq = firstSeq;
   while (left.reach(seq) && right.reach(seq) && sameRecord(left, right, seq)) seq++;
-  if (seq >= a.events && seq >= b.events) return { config, same: seq, first: undefined };
+  if (seq >= a.events && seq >= b.events) return { config, same: seq - firstSeq, first: undefined };
   const events = (cursor: Cursor, from: number, to: number): MachineEvent[] => {
     const list: MachineEvent[] = [];
     for (let i = Math.max(0, from); i < to && cursor.reach(i); i++) list.push(cursor.event(i));
@@ -50,9 +51,9 @@ export function diffRecordings(a: Recording, b: Recording, context = 5): Recordi
   };
   const [eventA, ...afterA] = events(left, seq, seq + 1 + context);
   const [eventB, ...afterB] = events(right, seq, seq + 1 + context);
-  const before = events(left, seq - context, seq);
+  const before = events(left, Math.max(firstSeq, seq - context), seq);
   const fields = differingFields(eventA, eventB);
-  return { config, same: seq, first: { seq, a: eventA, b: eventB, fields, before, afterA, afterB } };
+  return { config, same: seq - firstSeq, first: { seq, a: eventA, b: eventB, fields, before, afterA, afterB } };
 }
 
 /** Reads a recording's records one by one, a batch at a time. */

@@ -188,7 +188,8 @@ export class ReplaySession<M extends Replayable = Replayable> {
     const expected = reason === 'missing' ? verifier.event(seq) : verifier.mismatch?.expected;
     const about = actual ?? expected;
     const before = [];
-    for (let i = Math.max(0, seq - (this.#options.context ?? 5)); i < seq; i++) before.push(verifier.event(i)!);
+    for (let i = Math.max(this.#recording.firstSeq, seq - (this.#options.context ?? 5)); i < seq; i++)
+      before.push(verifier.event(i)!);
     this.#divergence = {
       reason,
       seq,

@@ -75,7 +75,7 @@ export class Verifier implements RecordVerifier {
   /** The recorded event `seq`, decoded; undefined beyond the end. */
   event(seq: number): MachineEvent | undefined {
     const current = this.#batch;
-    if (seq < 0 || seq >= this.#events) return undefined;
+    if (seq < this.#recording.firstSeq || seq >= this.#events) return undefined;
     if (seq >= current.firstSeq && seq < current.firstSeq + current.count) return decodeAt(current, seq);
     const entry = this.#recording.batches.findLast((each) => each.firstSeq <= seq)!;
     return decodeAt(this.#recording.readBatch(entry), seq);

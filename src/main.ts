@@ -80,6 +80,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/pack.ts')).describePack,
   },
   {
+    name: 'trim',
+    summary: 'leave out the beginning of a recording',
+    load: async () => (await import('./commands/trim.ts')).describeTrim,
+  },
+  {
     name: 'demo',
     summary: 'see the main job done in a few seconds',
     load: async () => (await import('./commands/demo.ts')).describeDemo,

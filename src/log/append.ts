@@ -280,6 +280,12 @@ export class EventLog {
     if (state.digest) this.#digest?.restore(state.digest);
   }
 
+  /** The digest covers what follows, and nothing before it: of a session that does not begin at its beginning. */
+  restartDigest(): void {
+    this.flush();
+    this.#digest?.restart();
+  }
+
   /** Events as they happen (a batch behind), decoded only while someone subscribes. Completes never by itself. */
   readonly events$: Observable<MachineEvent> = new Observable((subscriber) => {
     this.#subscribers.add(subscriber);

@@ -29,6 +29,12 @@ export class LogDigest {
     if (bytes.length > 0) this.#bytes.update(bytes);
   }
 
+  /** From here on, of what follows only. */
+  restart(): void {
+    this.#records = this.#create();
+    this.#bytes = this.#create();
+  }
+
   /** For snapshots: the two streams as they are now. */
   save(): { records: Hash; bytes: Hash } {
     return { records: this.#records.copy(), bytes: this.#bytes.copy() };

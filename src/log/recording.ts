@@ -46,12 +46,14 @@ export { PREAMBLE_BYTES } from './codec/preamble.ts';
 export { RecordingError } from './codec/error.ts';
 export type { BatchEntry } from './codec/batch-index.ts';
 export type { ByteSink, ByteSource } from './codec/frame.ts';
-export type { ImageEntry, RecordingHeader } from './codec/header.ts';
+export type { ImageEntry, RecordingHeader, RecordingStart } from './codec/header.ts';
 
 /**
  * Raise it when old readers would misread new files or new readers old ones; history in recordings/README.md.
  */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
+/** What a recording without a snapshot at its start is written as: readers of that version understand it. */
+const WHOLE_VERSION = 1;
 
 /** Frame types and how large they may become. */
 export const FRAME = {
@@ -101,7 +103,7 @@ export class RecordingWriter implements LogSink {
   /** @param contents by index in `header.images`: those to be embedded. */
   constructor(sink: ByteSink, header: RecordingHeader, contents: ReadonlyMap<number, Uint8Array>) {
     this.#sink = sink;
-    this.#write(encodePreamble(FORMAT_VERSION));
+    this.#write(encodePreamble(header.start ? FORMAT_VERSION : WHOLE_VERSION));
     const images = header.images.map((image, i) => ({ ...image, embedded: contents.has(i) }));
     const json = JSON.stringify({ ...header, images, kinds: kindTable() });
     this.#frame(FRAME.HEADER, nothing, new TextEncoder().encode(json));
@@ -159,7 +161,7 @@ export type Ending =
 
 /** A recording opened for reading: checked whole, nothing decompressed yet. */
 export class Recording {
-  readonly version = FORMAT_VERSION;
+  readonly version: number;
   /** Undefined if the file was cut before the header was complete. */
   readonly header: RecordingHeader | undefined;
   readonly batches: readonly BatchEntry[];
@@ -174,6 +176,7 @@ export class Recording {
   constructor(source: ByteSource, scan: Scan) {
     this.#source = source;
     this.header = scan.header;
+    this.version = scan.header?.start ? FORMAT_VERSION : WHOLE_VERSION;
     this.batches = scan.batches;
     this.ending = scan.ending;
     this.bytes = source.size;
@@ -181,15 +184,20 @@ export class Recording {
     this.#images = scan.images;
   }
 
-  /** Events that can be read, and replayed. */
+  /** Number of the first event that it has. */
+  get firstSeq(): number {
+    return this.header?.start?.seq ?? 0;
+  }
+
+  /** One more than the number of the last event that can be read, and replayed. */
   get events(): number {
     const last = this.batches.at(-1);
-    return last ? last.firstSeq + last.count : 0;
+    return last ? last.firstSeq + last.count : this.firstSeq;
   }
 
   /** Tick of the last of them. */
   get lastTick(): number {
-    return this.batches.at(-1)?.lastTick ?? 0;
+    return this.batches.at(-1)?.lastTick ?? this.header?.start?.tick ?? 0;
   }
 
   /** Offset behind batch `index`. */
@@ -338,7 +346,7 @@ class Scanner {
   #head(payload: Uint8Array, frame: FrameHeader): BatchHead {
     const head = decodeHead(payload);
     const last = this.#scan.batches.at(-1);
-    const seq = last ? last.firstSeq + last.count : 0;
+    const seq = last ? last.firstSeq + last.count : (this.#scan.header?.start?.seq ?? 0);
     if (head.firstSeq !== seq || head.count === 0 || !Number.isSafeInteger(head.lastTick)) {
       throw new RecordingError(`a batch begins with event ${head.firstSeq}, event ${seq} was due`, frame.offset);
     }
@@ -378,7 +386,7 @@ class Scanner {
       digest: Buffer.from(payload.subarray(32, 64)).toString('hex'),
     };
     const last = this.#scan.batches.at(-1);
-    const events = last ? last.firstSeq + last.count : 0;
+    const events = last ? last.firstSeq + last.count : (this.#scan.header?.start?.seq ?? 0);
     if (this.#indexAt < 0 || u53(0) !== this.#indexAt || totals.events !== events) {
       throw new RecordingError('the end does not fit the file', frame.offset);
     }

@@ -79,6 +79,11 @@ export class EngineSnapshots {
     this.#in.frameReplaced(mfn);
   }
 
+  /** The next `takeWritten` names frame `mfn`, whoever gave it its content. */
+  markWritten(mfn: number): void {
+    this.#in.dirty[mfn]! |= DIRTY.SNAPSHOT;
+  }
+
   /** Registers and TLBs; memory is the caller's. Between runs only. */
   save(): EngineState {
     const { state, slots, dirty } = this.#in;

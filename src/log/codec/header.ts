@@ -14,6 +14,15 @@ export interface ImageEntry {
   readonly embedded?: boolean;
 }
 
+/** Of a recording that begins at a snapshot: where, and the images that hold it. */
+export interface RecordingStart {
+  /** Events before it, which the recording does not have. */
+  readonly seq: number;
+  readonly tick: number;
+  /** SHA-256 of the parts, in order. */
+  readonly parts: readonly string[];
+}
+
 export interface RecordingHeader {
   /** Version of the rexen that recorded. */
   readonly rexen: string;
@@ -23,6 +32,7 @@ export interface RecordingHeader {
   /** The machine's configuration, as its constructor takes it. Plain JSON. */
   readonly config: unknown;
   readonly images: readonly ImageEntry[];
+  readonly start?: RecordingStart;
 }
 
 /** Kinds as they stand in a recording: `{ name: [number, 'field:type …'] }`. */
@@ -62,7 +72,18 @@ export function checkHeader(bytes: Uint8Array, offset: number): RecordingHeader 
     title: value['title'] as string,
     config: value['config'],
     images,
+    ...(value['start'] === undefined ? {} : { start: checkStart(value['start'], images, offset) }),
   };
+}
+
+function checkStart(value: unknown, images: readonly ImageEntry[], offset: number): RecordingStart {
+  const { seq, tick, parts } = isRecord(value) ? value : {};
+  const count = (each: unknown): each is number => Number.isSafeInteger(each) && (each as number) >= 0;
+  const known = (part: unknown) => images.some(({ sha256, embedded }) => embedded && sha256 === part);
+  if (!count(seq) || !count(tick) || !Array.isArray(parts) || parts.length === 0 || !parts.every(known)) {
+    throw new RecordingError('malformed place of the snapshot in the header', offset);
+  }
+  return { seq, tick, parts: parts as string[] };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -21,7 +21,7 @@ export function encodePreamble(version: number): Uint8Array {
 
 /**
  * @returns false if the file was cut within its preamble.
- * @throws RecordingError if it is no recording, damaged, or of another version than `known`
+ * @throws RecordingError if it is no recording, damaged, or of a later version than `known`
  */
 export function checkPreamble(source: ByteSource, known: number): boolean {
   const bytes = source.read(0, Math.min(source.size, PREAMBLE_BYTES)).slice();
@@ -32,9 +32,9 @@ export function checkPreamble(source: ByteSource, known: number): boolean {
   const view = new DataView(bytes.buffer);
   if (crc32(bytes.subarray(0, 12)) !== view.getUint32(12, true)) throw new RecordingError('damaged preamble', 0);
   const version = view.getUint32(8, true);
-  if (version === known) return true;
+  if (version >= 1 && version <= known) return true;
   throw new RecordingError(
-    `recording format version ${version} is unknown, this rexen reads version ${known}`,
+    `recording format version ${version} is unknown, this rexen reads versions 1 to ${known}`,
     8,
     version > known ? 'use a newer rexen' : 'use the rexen that recorded it',
   );

@@ -1,0 +1,127 @@
+/**
+ * A session at one moment as bytes: what a recording that does not begin at the beginning carries. In parts, so that
+ * none is larger than a frame of a recording may be:
+ *
+ *      0        4             8          8 + n                    …
+ *      ┌────────┬─────────────┬──────────┬─────────────┬──────────┬──────────────────┐
+ *      │ "RXSS" │ n, of JSON  │ JSON     │ frames, u32 │ their    │ their contents,  │
+ *      │        │ (u32)       │          │             │ mfns     │ 4,096 bytes each │
+ *      └────────┴─────────────┴──────────┴─────────────┴──────────┴──────────────────┘
+ *
+ * The first part has the state of everything but memory as JSON; the others have n = 0. Frames that no part has are
+ * zero. JSON knows neither bigint nor typed arrays: those are `{ "$": type, "v": text }`.
+ */
+import { PAGE_SIZE } from '../memory/frames.ts';
+import { restoreSession, type SessionState, saveSession } from './session-state.ts';
+
+type Savable = Parameters<typeof saveSession>[0];
+
+const MAGIC = 0x53535852; // "RXSS", read as a little-endian word
+const FRAMES_IN_A_PART = 8192;
+
+/** The session as it is now, between runs. Changes nothing. */
+export function storeSession(session: Savable): Uint8Array[] {
+  const { frames } = session.engine;
+  const used: number[] = [];
+  for (let mfn = 0; mfn < frames.frameCount; mfn++) if (!isZero(frames.frame(mfn))) used.push(mfn);
+  const parts: Uint8Array[] = [];
+  let json = new TextEncoder().encode(stateToJson(saveSession(session)));
+  for (let from = 0; from < used.length || from === 0; from += FRAMES_IN_A_PART) {
+    parts.push(part(json, used.slice(from, from + FRAMES_IN_A_PART), session));
+    json = new Uint8Array(0);
+  }
+  return parts;
+}
+
+function part(json: Uint8Array, mfns: readonly number[], { engine }: Savable): Uint8Array {
+  const out = new Uint8Array(12 + json.length + mfns.length * (4 + PAGE_SIZE));
+  const view = new DataView(out.buffer);
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(4, json.length, true);
+  out.set(json, 8);
+  view.setUint32(8 + json.length, mfns.length, true);
+  const names = 12 + json.length;
+  const contents = names + 4 * mfns.length;
+  for (const [i, mfn] of mfns.entries()) {
+    view.setUint32(names + 4 * i, mfn, true);
+    out.set(engine.frames.frame(mfn), contents + i * PAGE_SIZE);
+  }
+  return out;
+}
+
+/**
+ * Makes a session that has just been built what the stored one was. Its log's digest begins anew.
+ * @throws RangeError if the bytes are not what `storeSession` makes, or of another session
+ */
+export function restoreStored(session: Savable, parts: readonly Uint8Array[]): void {
+  const contents = new Map<number, Uint8Array>();
+  let state: SessionState | undefined;
+  for (const bytes of parts) {
+    const json = readPart(bytes, session.engine.frames.frameCount, contents);
+    if (json.length > 0) state = stateFromJson(new TextDecoder('utf-8', { fatal: true }).decode(json));
+  }
+  if (!state) throw new RangeError('the stored session has no state');
+  const { frames, snapshots } = session.engine;
+  const zero = new Uint8Array(PAGE_SIZE);
+  for (let mfn = 0; mfn < frames.frameCount; mfn++) {
+    const content = contents.get(mfn);
+    if (content || !isZero(frames.frame(mfn))) snapshots.replaceFrame(mfn, content ?? zero);
+  }
+  restoreSession(session, state);
+  session.log.restartDigest();
+  for (const mfn of contents.keys()) snapshots.markWritten(mfn);
+}
+
+/** Adds what a part holds to `contents`. @returns its JSON */
+function readPart(bytes: Uint8Array, frameCount: number, contents: Map<number, Uint8Array>): Uint8Array {
+  const wrong = () => new RangeError('the stored session is malformed');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bytes.length < 12 || view.getUint32(0, true) !== MAGIC) throw wrong();
+  const length = view.getUint32(4, true);
+  if (12 + length > bytes.length) throw wrong();
+  const count = view.getUint32(8 + length, true);
+  if (bytes.length !== 12 + length + count * (4 + PAGE_SIZE)) throw wrong();
+  const names = 12 + length;
+  for (let i = 0; i < count; i++) {
+    const mfn = view.getUint32(names + 4 * i, true);
+    if (mfn >= frameCount) throw wrong();
+    const at = names + 4 * count + i * PAGE_SIZE;
+    contents.set(mfn, bytes.subarray(at, at + PAGE_SIZE));
+  }
+  return bytes.subarray(8, 8 + length);
+}
+
+function isZero(page: Uint8Array): boolean {
+  for (let i = 0; i < page.length; i++) if (page[i] !== 0) return false;
+  return true;
+}
+
+const ARRAYS = { Uint8Array, Uint16Array, Uint32Array, Int32Array, Float64Array, BigUint64Array } as const;
+
+function stateToJson(state: SessionState): string {
+  const { digest: _, ...log } = state.log;
+  return JSON.stringify({ ...state, log }, (_key, value: unknown) => {
+    if (typeof value === 'bigint') return { $: 'bigint', v: String(value) };
+    if (value instanceof Map || value instanceof Set) {
+      return { $: value instanceof Map ? 'Map' : 'Set', v: [...value] };
+    }
+    if (!ArrayBuffer.isView(value)) return value;
+    const { buffer, byteOffset, byteLength } = value;
+    return { $: value.constructor.name, v: Buffer.from(buffer, byteOffset, byteLength).toString('base64') };
+  });
+}
+
+function stateFromJson(text: string): SessionState {
+  return JSON.parse(text, (_key, value: unknown) => {
+    const { $: type, v } = (value ?? {}) as { $?: unknown; v?: unknown };
+    if (typeof type !== 'string') return value;
+    if (type === 'bigint') return BigInt(String(v));
+    if (type === 'Map' && Array.isArray(v)) return new Map(v as [unknown, unknown][]);
+    if (type === 'Set' && Array.isArray(v)) return new Set(v as unknown[]);
+    const Type = Object.hasOwn(ARRAYS, type) ? ARRAYS[type as keyof typeof ARRAYS] : undefined;
+    if (!Type) throw new RangeError(`the stored session has a value of unknown type ${type.slice(0, 20)}`);
+    const bytes = Uint8Array.from(Buffer.from(String(v), 'base64'));
+    if (bytes.length % Type.BYTES_PER_ELEMENT !== 0) throw new RangeError('the stored session is malformed');
+    return new Type(bytes.buffer);
+  }) as SessionState;
+}
