@@ -23,6 +23,7 @@ expect "# "
 send "sleep 0.1 & wait; dmesg > log; wc -l < log; echo status $?\\n"
 expect "status 0"
 send "poweroff\\n"
+expect "System halted"
 `;
 
 for (const vcpus of [1, 2])

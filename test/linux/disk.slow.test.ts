@@ -31,6 +31,7 @@ expect "# "
 send "mount -o ro /dev/xvda /mnt && ls /mnt && sha256sum /mnt/new && umount /mnt && dd if=/dev/xvdb bs=512 skip=2 count=1 2>/dev/null | sha256sum\\n"
 expect "# "
 send "poweroff\\n"
+expect "System halted"
 `;
 
 testWithImages(

@@ -21,7 +21,7 @@ testWithImages(
         'expect "# "',
         `send "for i in ${others.join(' ')}; do ping -c 1 -w 1 10.0.0.$i; done | grep -c '1 packets received'; echo fi''n\\n"`,
         'expect "fin"',
-        ...all.flatMap((n) => [`domain ${name(n)}`, 'send "poweroff\\n"']),
+        ...all.flatMap((n) => [`domain ${name(n)}`, 'send "poweroff\\n"', 'expect "System halted"']),
       ].join('\n'),
     });
     expect(recorded.result).toMatchObject({ outcome: 'finished', message: undefined });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
 import { testWithImages } from '../support/images.ts';
-import { COMPLAINTS, expectTravels, expectVerified, IMAGES, KERNEL_OPTIONS, recordLinux } from './guest.ts';
+import { COMPLAINTS, expectVerified, IMAGES, KERNEL_OPTIONS, recordLinux } from './guest.ts';
 
 const sent = `${Array.from({ length: 20000 }, (_, i) => i + 1).join('\n')}\n`;
 const domain = (n: number) =>
@@ -25,8 +25,12 @@ expect "# "
 send "ping -c 3 -s 1400 10.0.0.2; nc 10.0.0.2 80 < /dev/null | sha256sum; cat /sys/class/net/eth0/address; echo fi''n\\n"
 expect "fin"
 send "poweroff\\n"
+expect "System halted"
 domain linux2
-send "ping -c 1 -w 2 10.0.0.77; cat /sys/class/net/eth0/statistics/rx_errors; poweroff\\n"
+send "ping -c 1 -w 2 10.0.0.77\\n"
+expect "packet loss"
+send "poweroff\\n"
+expect "System halted"
 `,
     });
     const text = recorded.console.get('linux')!;
@@ -37,8 +41,6 @@ send "ping -c 1 -w 2 10.0.0.77; cat /sys/class/net/eth0/statistics/rx_errors; po
     expect(recorded.console.get('linux2')).toContain('1 packets transmitted, 0 packets received, 100% packet loss');
     for (const output of recorded.console.values()) expect(output).not.toMatch(COMPLAINTS);
     expectVerified(recorded);
-    const copies = recorded.events('grant-copy');
-    expectTravels(recorded, copies[Math.floor(copies.length / 2)]!.tick);
   },
   1_800_000,
 );

@@ -26,21 +26,22 @@ testWithImages(
     const recorded = await recordLinux({
       domains: ['memory = 128'],
       operator: [
-        { when: 'rexen: Linux', command: 'mem-set linux 96' },
+        { when: 'FULL', command: 'mem-set linux 96' },
         { when: 'LESS', command: 'mem-set linux 128' },
         { when: 'MORE', command: 'shutdown linux' },
       ],
       script: `
 expect "is ready"
-send "now() { cat /sys/devices/system/xen_memory/xen_memory0/info/current_kb; }; until [ $(now) -le 98304 ]; do sleep 0.1; done; now; echo LE''SS\\n"
+send "now() { cat /sys/devices/system/xen_memory/xen_memory0/info/current_kb; }; a=$(now); echo FU''LL; until [ $(now) -le $((a - 32768)) ]; do sleep 0.1; done; echo $((a - $(now))) LE''SS\\n"
 expect "LESS"
-send "until [ $(now) -ge 131072 ]; do sleep 0.1; done; now; echo MO''RE\\n"
+send "until [ $(now) -ge $a ]; do sleep 0.1; done; echo $((a - $(now))) MO''RE\\n"
 expect "MORE"
+expect "System halted"
 `,
     });
     const text = recorded.console.get('linux')!;
     expect(recorded.result).toMatchObject({ outcome: 'finished', message: undefined });
-    expect(text).toMatch(/\n98304\r\n[\s\S]*\n131072\r\n/);
+    expect(text).toMatch(/\n32768 LESS\r\n[\s\S]*\n0 MORE\r\n/);
     expect(text).not.toMatch(COMPLAINTS);
     expect(recorded.events('domain-shutdown')).toMatchObject([{ reason: 'poweroff' }]);
     expectVerified(recorded);
