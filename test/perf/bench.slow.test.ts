@@ -36,6 +36,19 @@ test('a benchmark that there is not is refused with the names of those there are
   expect(run.stderr).toContain('there is no benchmark "nothing"; there are: interpreter, v86, recording');
 });
 
+test.each([
+  ['host', 'alu:2000', /%.* src\/[a-z/-]+\.ts:\d+/],
+  ['guest', 'sort:1', /kernel +sort/],
+  ['mix', 'alu:20000', /inline +MOV\/r64,m64/],
+  ['pairs', 'alu:20000', / \+ /],
+  ['counters', 'hypercall:100', /log records/],
+])('npm run profile -- %s %s', (what, workload, expected) => {
+  const profile = new URL('../../perf/profile.ts', import.meta.url).pathname;
+  const run = spawnSync(process.execPath, [profile, what, workload], { encoding: 'utf8' });
+  expect(run.stderr).toBe('');
+  expect(run.stdout).toMatch(expected);
+});
+
 describe('the 32-bit image', () => {
   test.each(LOOPS32)('%s: ticks grow with iterations, and the result is the same twice', (loop) => {
     const [short, long, again] = [3, 9, 9].map((iterations) => runOnRexen(image32(loop, iterations)));

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -57,6 +57,16 @@ test('a line of the history holds date, commit, host and figures', () => {
 
 test('a damaged history names its line', () => {
   expect(() => parseHistory(`${historyLine(result({}))}{"da`)).toThrow('line 2');
+});
+
+test('our own history can be read, is in order, and has only grown since the last commit', () => {
+  const path = new URL('../../perf/history.jsonl', import.meta.url).pathname;
+  const text = readFileSync(path, 'utf8');
+  const dates = parseHistory(text).map(({ date }) => date);
+  expect(dates.length).toBeGreaterThan(0);
+  expect(dates).toEqual([...dates].sort());
+  const committed = spawnSync('git', ['show', 'HEAD:./history.jsonl'], { cwd: join(path, '..'), encoding: 'utf8' });
+  if (committed.status === 0) expect(text.startsWith(committed.stdout)).toBe(true);
 });
 
 test('the command compares two files', () => {
