@@ -82,12 +82,20 @@ function* mappedRuns(read: ReadLinear, range: SearchRange): Generator<Buffer> {
   }
 }
 
-/** What is mapped piece by piece, undefined for a hole; ends with one. */
+/**
+ * What is mapped piece by piece, undefined for a hole; ends with one. A kernel reaches over several chunks: one that is
+ * mapped neither at its beginning nor at its end holds none of it, and is not looked at page by page.
+ */
 function* pieces(read: ReadLinear, { start, bytes }: SearchRange): Generator<Uint8Array | undefined> {
   for (let at = 0; at < bytes; at += CHUNK) {
-    const chunk = read(start + BigInt(at), CHUNK);
-    if (chunk) yield chunk;
-    else for (let page = at; page < at + CHUNK; page += PAGE) yield read(start + BigInt(page), PAGE);
+    const chunk = start + BigInt(at);
+    if (!read(chunk, PAGE) && !read(chunk + BigInt(CHUNK - PAGE), PAGE)) {
+      yield undefined;
+      continue;
+    }
+    const whole = read(chunk, CHUNK);
+    if (whole) yield whole;
+    else for (let page = 0; page < CHUNK; page += PAGE) yield read(chunk + BigInt(page), PAGE);
   }
   yield undefined;
 }
