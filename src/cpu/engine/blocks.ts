@@ -9,6 +9,7 @@ import * as L from '../layout.ts';
 import type { Mmu } from '../mmu.ts';
 import { attempted } from '../semantics/index.ts';
 import { type CpuState, SEG } from '../state.ts';
+import { isSegmentedBitString, segmentedBitString } from './bit-strings.ts';
 import { calloutFor } from './callouts.ts';
 import type { CodeCache } from './code-cache.ts';
 import type { DebugTaps } from './debug-taps.ts';
@@ -145,7 +146,7 @@ export class BlockBuilder {
     if (!this.#withinLimit(offset, mode)) return this.#callout(raiseGp, offset, true);
     if (result === 'ud') return this.#callout(raiseUd, offset, true);
     if (result === 'gp') return this.#callout(raiseGp, offset, true);
-    const execute = calloutFor(insn);
+    const execute = isSegmentedBitString(insn, mode) ? segmentedBitString : calloutFor(insn);
     const isGenerated = execute === undefined || attempted.has(insn.row.mnemonic);
     const entry = isGenerated ? this.#lowering.handlerOf(insn, mode) : undefined;
     if (execute !== undefined) {
