@@ -117,8 +117,9 @@ export class ReplaySession<M extends Replayable = Replayable> {
   result(): ReplayResult {
     const recording = this.#recording;
     const divergence = this.#divergence;
-    const events = this.log?.seq ?? 0;
-    const all = events === recording.events && this.#done;
+    const seq = this.log?.seq ?? 0;
+    const events = Math.max(0, seq - recording.firstSeq);
+    const all = seq === recording.events && this.#done;
     return {
       verified: divergence === undefined,
       whole: all && divergence === undefined && recording.ending.kind === 'clean',

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { Output } from '../host/output.ts';
 import { endingText, type RecordingInfo, recordingInfo } from '../log/info.ts';
 import { grouped, quote } from '../log/print.ts';
+import type { RecordingStart } from '../log/recording.ts';
 import { bytesText, STATUS, withRecording } from './common.ts';
 
 export function describeInfo(command: Command): void {
@@ -14,8 +15,12 @@ export function describeInfo(command: Command): void {
     .action(async (file: string, options: { json?: boolean }) => {
       await withRecording(file, async (recording) => {
         const info = recordingInfo(recording);
+        const { start } = recording.header ?? {};
         const out = new Output();
-        for (const line of options.json ? [JSON.stringify(infoJson(info))] : infoLines(info)) out.line(line);
+        for (const line of options.json
+          ? [JSON.stringify({ ...infoJson(info), start: start ? { seq: start.seq, tick: start.tick } : null })]
+          : infoLines(info, start))
+          out.line(line);
         await out.flush();
         process.exitCode = info.ending.kind === 'damaged' ? STATUS.ERROR : STATUS.OK;
       });
@@ -26,12 +31,13 @@ function infoJson(info: RecordingInfo): Record<string, unknown> {
   return { ...info, digest: info.digest ?? null, clean: info.ending.kind === 'clean' };
 }
 
-function infoLines(info: RecordingInfo): string[] {
+function infoLines(info: RecordingInfo, start: RecordingStart | undefined): string[] {
   const lines = [
     `${quote(info.title)}, recorded ${info.recorded} by rexen ${info.rexen} (format ${info.format})`,
     `  ${endingText(info)}`,
     `  ${bytesText(info.bytes)}; inputs ${bytesText(info.inputBytes)}, ${info.inputBytesPer1000Ticks.toFixed(4)} bytes per 1,000 ticks`,
   ];
+  if (start) lines.push(`  begins at a snapshot: event #${start.seq}, tick ${grouped(start.tick)}`);
   if (info.digest) lines.push(`  digest ${info.digest}`);
   if (info.images.length > 0) lines.push('images');
   for (const image of info.images) {
