@@ -22,7 +22,7 @@ expect "# "
 domain linux
 expect "is ready"
 expect "# "
-send "ping -c 3 -s 1400 10.0.0.2; nc 10.0.0.2 80 < /dev/null | sha256sum; cat /sys/class/net/eth0/address; echo fi''n\\n"
+send "ping -c 3 -s 1400 10.0.0.2; sleep 1 | nc 10.0.0.2 80 | sha256sum; cat /sys/class/net/eth0/address; echo fi''n\\n"
 expect "fin"
 send "poweroff\\n"
 expect "System halted"
