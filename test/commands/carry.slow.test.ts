@@ -1,4 +1,4 @@
-/** `rexen diff` and `rexen pack` on recordings of the small guests. */
+/** `rexen diff`, `rexen pack` and `rexen trim` on recordings of the small guests. */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -90,5 +90,40 @@ describe('rexen pack', () => {
     const digest = (file: string) => JSON.parse(rexen('info', '--json', file).out).digest;
     expect(digest(join(elsewhere, 'packed.rxn'))).toBe(digest('whole.rxn'));
     rmSync(elsewhere, { recursive: true });
+  });
+});
+
+describe('rexen trim', () => {
+  it('makes a file that begins later, is checked, and can be packed', () => {
+    record('long.rxn', 40);
+    const trim = rexen('trim', 'long.rxn', '--from', '20ms', '-o', 'late.rxn');
+    expect(trim.status, trim.err).toBe(0);
+    expect(trim.out).toContain('at tick 20,000,000');
+    expect(trim.out).toContain('verified');
+    expect(rexen('pack', 'late.rxn', '-o', 'late-packed.rxn').status).toBe(0);
+    rmSync(join(folder, 'ramdisk'));
+    for (const [file, status] of [
+      ['late.rxn', 1],
+      ['late-packed.rxn', 0],
+    ] as const) {
+      expect(rexen('replay', file).status).toBe(status);
+    }
+    expect(rexen('info', 'late-packed.rxn').out).toMatch(/begins at a snapshot: event #\d+, tick 20,000,000/);
+    const ticks = (file: string) =>
+      rexen('events', file, '--json')
+        .out.trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { tick: number });
+    const late = ticks('late-packed.rxn');
+    expect(late[0]!.tick).toBeGreaterThanOrEqual(20_000_000);
+    expect(late).toEqual(ticks('long.rxn').slice(-late.length));
+  });
+
+  it('leaves nothing behind when it cannot', () => {
+    record('short.rxn', 2);
+    const run = rexen('trim', 'short.rxn', '--from', 'end-0', '-o', 'none.rxn');
+    expect(run.status).toBe(1);
+    expect(run.err).toContain('created or destroyed');
+    expect(() => readFileSync(join(folder, 'none.rxn'))).toThrow();
   });
 });
