@@ -158,9 +158,9 @@ function eventLines({ events }: ViewState, rows: number): Line[] {
 }
 
 /** The last lines that were printed, as a terminal without control sequences would show them. */
-function consoleLines({ console }: ViewState, rows: number): Line[] {
+function consoleLines({ console: printed }: ViewState, rows: number): Line[] {
   if (rows <= 0) return [];
-  const plain = console.replace(/\x1b\[[\d;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]/g, '').replace(/\r+\n/g, '\n');
+  const plain = printed.replace(/\x1b\[[\d;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]/g, '').replace(/\r+\n/g, '\n');
   const lines = plain.split('\n').map((line) => printable(line.slice(line.lastIndexOf('\r') + 1)));
   if (lines.at(-1) === '') lines.pop();
   return filled(
