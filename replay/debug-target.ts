@@ -37,7 +37,11 @@ export class ReplayTarget implements DebugTarget {
     this.timeline = timeline;
     this.#domain = options.domain;
     this.#say = options.say ?? (() => {});
-    this.#monitor = new Monitor(timeline, () => this.#arrived(), () => this.#vcpu(this.#current));
+    this.#monitor = new Monitor(
+      timeline,
+      () => this.#arrived(),
+      () => this.#vcpu(this.#current),
+    );
     this.#end = livingEnd(timeline.recording);
     this.#arrived();
   }
@@ -146,9 +150,7 @@ export class ReplayTarget implements DebugTarget {
 
   *#step(reverse: boolean, thread: number | undefined): Generator<void, Stopped> {
     const slot = thread === undefined ? undefined : this.#vcpu(thread)?.slot.index;
-    const moved = reverse
-      ? yield* stepBackward(this.timeline, slot)
-      : yield* stepForward(this.timeline, slot);
+    const moved = reverse ? yield* stepBackward(this.timeline, slot) : yield* stepForward(this.timeline, slot);
     if (!moved) {
       if (!reverse) this.#toEnd();
       return this.#stop(reverse ? 'begin' : 'end');

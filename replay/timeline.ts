@@ -57,8 +57,7 @@ export class Timeline {
     this.recording = recording;
     this.#build = build;
     this.#options = options;
-    this.#spacing =
-      options.spacing ?? Math.max(LEAST_SPACING, Math.ceil(recording.lastTick / SNAPSHOTS_OVER_ALL));
+    this.#spacing = options.spacing ?? Math.max(LEAST_SPACING, Math.ceil(recording.lastTick / SNAPSHOTS_OVER_ALL));
     this.#construct();
     this.snapshots = new Snapshots(this.#session, options.memoryLimit ?? DEFAULT_SNAPSHOT_MEMORY);
     this.snapshots.take();

@@ -74,12 +74,7 @@ function atInstruction(
 }
 
 /** At each write the memory is as the write before it left it: if the condition holds then, that one made it true. */
-function afterWrite(
-  timeline: Timeline,
-  all: readonly Comparison[],
-  subject: Subject,
-  from: number,
-): Mark | undefined {
+function afterWrite(timeline: Timeline, all: readonly Comparison[], subject: Subject, from: number): Mark | undefined {
   timeline.seek(from);
   let last = from;
   const now = (session: Session) => {

@@ -39,7 +39,9 @@ function imageContents(recording: Recording, file: string): Map<number, Uint8Arr
   const contents = new Map<number, Uint8Array>();
   for (const [i, { sha256, name, size }] of (recording.header?.images ?? []).entries()) {
     if (size > MAX_PACKED_IMAGE_BYTES) {
-      throw new RangeError(`${name} is too large to be packed: ${bytesText(size)} of ${bytesText(MAX_PACKED_IMAGE_BYTES)}`);
+      throw new RangeError(
+        `${name} is too large to be packed: ${bytesText(size)} of ${bytesText(MAX_PACKED_IMAGE_BYTES)}`,
+      );
     }
     contents.set(i, images.get(sha256)!.bytes);
   }

@@ -148,13 +148,32 @@ export class MemoryFile implements ByteSource, ByteSink {
   }
 }
 
+const MAX_TEXT_BYTES = 1 << 24;
+
 /** A small text file. @throws Error for people: `cannot read WHAT PATH: …` */
 export function readText(path: string, what: string): string {
   try {
-    if (statSync(path).size > 1 << 24) throw new Error('it is larger than 16 MiB');
-    return readFileSync(path, 'utf8');
+    return new TextDecoder().decode(readAtMost(path, MAX_TEXT_BYTES));
   } catch (error) {
     throw new Error(`cannot read ${what} ${path}: ${reason(error)}`);
+  }
+}
+
+/** All of a file, pipe or device, whose size need not be known: devices say 0 and never end. */
+function readAtMost(path: string, most: number): Uint8Array {
+  const fd = openSync(path, 'r');
+  try {
+    const parts: Uint8Array[] = [];
+    for (let total = 0; ; ) {
+      const part = new Uint8Array(1 << 16);
+      const got = readSync(fd, part);
+      if (got === 0) return Buffer.concat(parts);
+      parts.push(part.subarray(0, got));
+      total += got;
+      if (total > most) throw new Error(`it is larger than ${most >> 20} MiB`);
+    }
+  } finally {
+    closeSync(fd);
   }
 }
 

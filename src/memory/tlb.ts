@@ -156,7 +156,8 @@ export class TlbSet {
     const fetches = this.fetchView(0);
     for (let n = 0; n < this.#usedCount; n++) {
       const i = this.#used[n]! >> 2;
-      if (this.#used[n]! >= fetches && (mfn < 0 || (this.#u32[i + 3]! & 0x7fffffff) === mfn)) this.#u32[i + 2] = this.#emptyTable;
+      if (this.#used[n]! >= fetches && (mfn < 0 || (this.#u32[i + 3]! & 0x7fffffff) === mfn))
+        this.#u32[i + 2] = this.#emptyTable;
     }
   }
 

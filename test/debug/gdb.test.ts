@@ -116,7 +116,10 @@ describe('gdb', async () => {
   }, 60_000);
 
   it('shows the registers and the memory of a straight replay', async () => {
-    const ticks = Array.from({ length: 20 }, (_, i) => 5_000 + Math.floor((target.end - 10_000) * ((i * 7) % 20) / 20));
+    const ticks = Array.from(
+      { length: 20 },
+      (_, i) => 5_000 + Math.floor(((target.end - 10_000) * ((i * 7) % 20)) / 20),
+    );
     const commands = ticks.flatMap((tick) => [
       `monitor seek ${tick}`,
       'maintenance flush register-cache',
@@ -132,7 +135,10 @@ describe('gdb', async () => {
       const thread = looks.threads()[0]!.id;
       const register = (name: string) => {
         const at = REGISTERS.findIndex((each) => each.name === name);
-        return `${Buffer.from(looks.readRegister(thread, at)!).reverse().toString('hex').replace(/^0+(?=.)/, '')}`;
+        return `${Buffer.from(looks.readRegister(thread, at)!)
+          .reverse()
+          .toString('hex')
+          .replace(/^0+(?=.)/, '')}`;
       };
       const memory = looks.readMemory(thread, 0x109000n, 8)!;
       const names = ['rip', 'rsp', 'rdi', 'cr3', 'eflags'].map(register);

@@ -161,7 +161,8 @@ describe('the stub', () => {
     const odd = ['', ',', ':', ';', '=', '-1', '0', 'ffffffffffffffff', 'zz', '\0', '1000,4', '1000,4:00', '#', '}'];
     for (let i = 0; i < 50_000; i++) {
       let data = random(3) > 0 ? starts[random(starts.length)]! : '';
-      for (let k = random(4); k > 0; k--) data += random(2) ? odd[random(odd.length)]! : String.fromCharCode(random(256));
+      for (let k = random(4); k > 0; k--)
+        data += random(2) ? odd[random(odd.length)]! : String.fromCharCode(random(256));
       const raw = random(2) ? framePacket(data) : bytes(data);
       stub.push(raw); // what it throws fails the test
       while (stub.busy) stub.work();

@@ -68,7 +68,8 @@ export class BareMachine {
   /** One word for everything a guest could see: registers, memory, ticks, exits. */
   digest(): string {
     let h = this.engine.stateDigest();
-    for (const [gfn, mfn] of this.p2m.entries()) h = BigInt.asUintN(64, h * 31n + this.engine.frameDigest(mfn) * BigInt(gfn + 1));
+    for (const [gfn, mfn] of this.p2m.entries())
+      h = BigInt.asUintN(64, h * 31n + this.engine.frameDigest(mfn) * BigInt(gfn + 1));
     return `${h.toString(16)} at ${this.now}, ${this.exitLog.length} exits`;
   }
 }

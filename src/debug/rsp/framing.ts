@@ -47,13 +47,13 @@ export class PacketParser {
     this.#inChecksum = false;
     const sum = raw.reduce((all, each) => (all + each) & 255, 0);
     const right = /^[0-9a-fA-F]{2}$/.test(this.#checksum) && Number.parseInt(this.#checksum, 16) === sum;
-    if (right && raw.length <= MAX_PACKET) pieces.push({ kind: 'packet', data: unescape(raw) });
+    if (right && raw.length <= MAX_PACKET) pieces.push({ kind: 'packet', data: unescaped(raw) });
     else pieces.push({ kind: 'bad' });
   }
 }
 
 /** One character a byte. */
-function unescape(raw: readonly number[]): string {
+function unescaped(raw: readonly number[]): string {
   let text = '';
   for (let i = 0; i < raw.length; i++) {
     text += String.fromCharCode(raw[i] === ESCAPE && i + 1 < raw.length ? raw[++i]! ^ 0x20 : raw[i]!);

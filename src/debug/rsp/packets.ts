@@ -42,7 +42,11 @@ export const PACKETS: Readonly<Record<string, PacketHandler>> = {
     return OK;
   },
   'qXfer:features:read:target.xml:': (c, args) => window(c.target.targetXml, args),
-  qfThreadInfo: (c) => `m${c.target.threads().map(({ id }) => id.toString(16)).join(',')}`,
+  qfThreadInfo: (c) =>
+    `m${c.target
+      .threads()
+      .map(({ id }) => id.toString(16))
+      .join(',')}`,
   qsThreadInfo: () => 'l',
   'qThreadExtraInfo,': (c, args) => {
     const thread = c.target.threads().find(({ id }) => id === number(args));

@@ -40,12 +40,16 @@ describe('decoder against vectors', () => {
   });
 
   const folder = new URL('../../../../shared/x86-vectors/', import.meta.url);
-  it.skipIf(!existsSync(folder))('decodes every vector in ../shared/x86-vectors', () => {
-    const files = readdirSync(folder).filter((file) => file.endsWith('.jsonl.gz'));
-    expect(files.length).toBeGreaterThan(0);
-    for (const file of files) {
-      const text = gunzipSync(readFileSync(new URL(file, folder))).toString();
-      expect(problems(text.trim().split('\n')).slice(0, 10)).toEqual([]);
-    }
-  }, 180_000);
+  it.skipIf(!existsSync(folder))(
+    'decodes every vector in ../shared/x86-vectors',
+    () => {
+      const files = readdirSync(folder).filter((file) => file.endsWith('.jsonl.gz'));
+      expect(files.length).toBeGreaterThan(0);
+      for (const file of files) {
+        const text = gunzipSync(readFileSync(new URL(file, folder))).toString();
+        expect(problems(text.trim().split('\n')).slice(0, 10)).toEqual([]);
+      }
+    },
+    180_000,
+  );
 });
