@@ -1,16 +1,6 @@
 /** Recordings as files. */
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Hash } from '../log/digest.ts';
 import { RecordingError, type ByteSink, type ByteSource } from '../log/recording.ts';
