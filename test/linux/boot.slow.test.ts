@@ -6,7 +6,9 @@ import { COMPLAINTS, expectVerified, IMAGES, recordLinux } from './guest.ts';
 const numbers = `${Array.from({ length: 3000 }, (_, i) => i + 1).join('\n')}\n`;
 const sum = (text: string) => createHash('sha256').update(text).digest('hex');
 
-/** Files, pipes, sorting and sums, the processors, and a job in the background. */
+/** Files, pipes, sorting and sums, the processors, Ctrl-C, and a job in the background. A command starts when
+ * hvc0 has drained, some 0.1 s after its line: Ctrl-C before that is a character to the shell.
+ */
 const SESSION = `
 expect "is ready"
 expect "# "
@@ -15,6 +17,11 @@ expect "3000\\r\\n"
 expect "# "
 send "grep -c ^processor /proc/cpuinfo; cat /sys/hypervisor/type /sys/hypervisor/guest_type; grep . /sys/devices/system/clocksource/clocksource0/current_clocksource\\n"
 expect "PVH"
+expect "# "
+send "sleep 1000\\n"
+wait 1000000000
+send "\\x03"
+expect "^C"
 expect "# "
 send "sleep 0.1 & wait; dmesg > log; wc -l < log; echo status $?\\n"
 expect "status 0"
