@@ -1,7 +1,7 @@
 /** Recordings as files. */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import type { Hash } from '../log/digest.ts';
 import { RecordingError, type ByteSink, type ByteSource } from '../log/recording.ts';
 
@@ -67,6 +67,13 @@ export class FileSource implements ByteSource {
   }
 }
 
+/** A folder with those above it. (Node's own recursive mkdir tries for ever where /proc refuses.) */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  mkdirSync(path);
+}
+
 /** A file being written, whole frames at a time, unbuffered: what was written survives a kill. */
 export class FileSink implements ByteSink {
   readonly path: string;
@@ -76,7 +83,7 @@ export class FileSink implements ByteSink {
   constructor(path: string, replace = true) {
     this.path = path;
     try {
-      mkdirSync(dirname(path), { recursive: true });
+      makeFolder(resolve(dirname(path)));
       this.#fd = openSync(path, replace ? 'w' : 'wx');
     } catch (error) {
       throw new RecordingError(`cannot create ${path}: ${reason(error)}`);
