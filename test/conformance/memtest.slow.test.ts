@@ -4,7 +4,7 @@ import { debianImage, testWithImages } from '../support/images.ts';
 import { MemtestBoard } from './memtest-board.ts';
 
 /** Ticks between two looks at the screen. */
-const LOOK = 4_000_000;
+const LOOK = 500_000;
 const MOST_TICKS = 12_000_000_000;
 
 testWithImages(
@@ -21,7 +21,8 @@ testWithImages(
       if (test) seen.add(Number(test[1]));
       if (test) expect(screen).toMatch(/Errors: 0\s/);
     }
-    expect([...seen].sort(), board.screen()).toEqual([0, 1, 2, 3, 4, 5]);
+    // Test 1 is switched off as shipped: test 2 does the same and more.
+    expect([...seen].sort(), board.screen()).toEqual([0, 2, 3, 4, 5]);
     expect(board.screen()).toMatch(/Pass: {2}0/);
     expect(board.screen()).toContain('Memory  :   64MB');
     expect(board.surprises).toEqual([]);
