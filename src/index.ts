@@ -18,6 +18,7 @@ import { FileSource, MemoryFile, sha256 } from './host/files.ts';
 import { ImageTable } from './host/images.ts';
 import { type RecordResult, recordSession } from './host/recorder.ts';
 import { parseScript, ScriptRunner } from './host/script.ts';
+import { ScriptSet } from './host/script-set.ts';
 import { DEFAULT_WALLCLOCK_MS, loadDomainText, startRecording, submitDisks, submitWallclock } from './host/start.ts';
 import type { MachineEvent } from './log/event.ts';
 import { type RecordingInfo, recordingInfo } from './log/info.ts';
@@ -52,8 +53,15 @@ export interface RecordRequest {
   readonly domains: readonly string[];
   /** File to record to. Without it the recording is in memory: `bytes` of the result. */
   readonly output?: string;
-  /** What drives the consoles: lines of `expect "TEXT"`, `send "TEXT"`, `wait TICKS`, `domain NAME`, `end`. */
-  readonly script?: string;
+  /** More of them, by a name each: what an operator's `xl create NAME` makes while the session runs. */
+  readonly later?: Readonly<Record<string, string>>;
+  /**
+   * What drives the consoles: lines of `expect "TEXT"`, `send "TEXT"`, `wait TICKS`, `domain NAME`, `xl COMMAND`, `end`.
+   * Or several by domain, which run side by side.
+   */
+  readonly script?: string | Readonly<Record<string, string>>;
+  /** Is given what `xl list` and its like print. */
+  readonly onXl?: (text: string) => void;
   /** Ends the session there at the latest. */
   readonly maxTicks?: number;
   /** Time of day at boot; default 2026-01-01T00:00:00Z, so that recording twice gives the same session. */
@@ -81,11 +89,23 @@ export interface Recorded extends RecordResult {
  */
 export async function record(request: RecordRequest): Promise<Recorded> {
   const images = new ImageTable();
-  const domains = request.domains.map((text, i) => loadDomainText(text, `domains[${i}]`, images, () => {}));
+  const domains = [
+    ...request.domains.map((text, i) => loadDomainText(text, `domains[${i}]`, images, () => {})),
+    ...Object.entries(request.later ?? {}).map(([later, text]) => ({
+      ...loadDomainText(text, `later.${later}`, images, () => {}),
+      later,
+    })),
+  ];
   const config = sessionConfig(domains, request.machine);
   const names = domains.map((domain) => domain.config.name);
+  const { script: scripts } = request;
   const script =
-    request.script === undefined ? undefined : new ScriptRunner(parseScript(request.script, 'script'), names);
+    typeof scripts === 'object'
+      ? new ScriptSet(
+          Object.entries(scripts).map(([domain, text]) => ({ domain, script: parseScript(text, `script.${domain}`) })),
+          names,
+        )
+      : scripts && new ScriptRunner(parseScript(scripts, 'script'), names);
   const memory = request.output === undefined ? new MemoryFile() : undefined;
   const { session, writer, path, close } = startRecording(config, images, memory ?? request.output);
   const printed = new Map<string, Uint8Array[]>(names.map((name) => [name, []]));
@@ -95,7 +115,12 @@ export async function record(request: RecordRequest): Promise<Recorded> {
     request.onEvents?.(session.log.events$);
     session.onConsole((domain, bytes) => printed.get(domain)?.push(bytes.slice()));
     if (request.onConsole) session.onConsole(request.onConsole);
-    const result = await recordSession(session, { writer, script, maxTicks: request.maxTicks });
+    const result = await recordSession(session, {
+      writer,
+      script: script || undefined,
+      maxTicks: request.maxTicks,
+      print: request.onXl,
+    });
     const console = (domain: string) => Buffer.concat(printed.get(domain) ?? []).toString('latin1');
     return { ...result, path, file: memory?.bytes, console };
   } finally {

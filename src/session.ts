@@ -15,6 +15,7 @@ import { PAGE_SIZE } from './memory/frames.ts';
 import { attachToolstack } from './toolstack/attach.ts';
 import type { Image } from './toolstack/builder/image.ts';
 import type { DomainImages, Toolstack } from './toolstack/domains.ts';
+import { look } from './toolstack/operator.ts';
 import { DOMAIN_TYPES, type DomainConfig, SHUTDOWN_ACTIONS } from './toolstack/xl/domain-config.ts';
 
 /** Everything that decides a session beside its inputs. Plain JSON: `config` in a recording's header. */
@@ -30,6 +31,8 @@ export interface SessionDomain {
   readonly ramdisk?: string;
   /** First contents of its disks, in the configuration's order. */
   readonly disks?: readonly string[];
+  /** Not created at the start: an operator's `xl create` does that, with this name for it (its file). */
+  readonly later?: string;
 }
 
 export interface SessionParts {
@@ -66,9 +69,10 @@ export function checkSessionConfig(value: unknown): SessionConfig {
 }
 
 function checkDomain(domain: SessionDomain): void {
-  const { config, kernel, ramdisk, disks = [] } = domain ?? {};
+  const { config, kernel, ramdisk, disks = [], later } = domain ?? {};
   const wrong = (what: string) => new RangeError(`the recording's configuration of a domain has a wrong ${what}`);
   if (typeof kernel !== 'string' || (ramdisk !== undefined && typeof ramdisk !== 'string')) throw wrong('image');
+  if (later !== undefined && typeof later !== 'string') throw wrong('time of creation');
   if (!Array.isArray(disks) || !disks.every((disk) => typeof disk === 'string')) throw wrong('disk');
   if (typeof config !== 'object' || config === null) throw wrong('shape');
   for (const text of ['name', 'uuid', 'cmdline'] as const) if (typeof config[text] !== 'string') throw wrong(text);
@@ -96,6 +100,9 @@ export class Session {
   readonly domains: readonly string[];
   readonly #ids = new Map<string, number>();
   readonly #consoles: ((domain: string, bytes: Uint8Array) => void)[] = [];
+  readonly #control: Control;
+  /** Called with an operator's command that could not be done, and why. Must not change the machine. */
+  onRefused: (command: string, why: string) => void = () => {};
 
   /**
    * Builds everything and creates the domains, at tick 0; nothing has run yet.
@@ -116,14 +123,25 @@ export class Session {
     this.machine = new Machine(machineOptions, this.engine, this.log, clock);
     if (inputs) this.machine.door.replayFrom(inputs);
     this.xen = new Xen(this.machine);
-    this.toolstack = attachToolstack(this.machine, new Control(this.xen), {
+    this.#control = new Control(this.xen);
+    this.toolstack = attachToolstack(this.machine, this.#control, {
       consoleOutput: (id, bytes) => this.#printed(id, bytes),
       created: (id, name) => this.#ids.set(name, id),
-      stopped: (id, name, _reason, action) => {
-        if (action !== 'preserve' && this.#ids.get(name) === id) this.#ids.delete(name);
+      destroyed: (id, name) => {
+        if (this.#ids.get(name) === id) this.#ids.delete(name);
       },
+      refused: (text, why) => this.onRefused(text, why),
     });
-    for (const domain of domains) this.toolstack.create(domain.config, imagesOf(domain, images));
+    for (const domain of domains) {
+      const files = imagesOf(domain, images);
+      this.toolstack.know(domain.config, files, domain.later);
+      if (domain.later === undefined) this.toolstack.create(domain.config, files);
+    }
+  }
+
+  /** What an operator's command that only looks prints. Changes nothing. @throws ToolstackError */
+  look(command: string): string {
+    return look(this.toolstack, this.#control, command);
   }
 
   now(): Ticks {

@@ -5,11 +5,11 @@ import { linuxGuest } from '../host/linux-guest.ts';
 import { loadDomain } from '../host/start.ts';
 import { parseDomainConfig } from '../toolstack/xl/config.ts';
 import { wholeNumber } from './common.ts';
-import { recordDomains } from './record.ts';
+import { collect, recordDomains } from './record.ts';
 
 interface LinuxOptions {
   record?: string;
-  script?: string;
+  script?: string[];
   kernel?: string;
   initrdDir?: string;
   vcpus: number;
@@ -28,7 +28,7 @@ export function describeLinux(command: Command): void {
       "Boots Debian's cloud kernel with a busybox initramfs made on the spot, and records it. The terminal is the console, Ctrl-] ends; with --script, the script drives it.",
     )
     .option('--record <file>', 'where the recording goes; default recordings/NAME-DATE.rxn')
-    .option('--script <file>', 'lines: expect "TEXT", send "TEXT", wait TICKS, domain NAME, end')
+    .option('--script <[domain=]file>', 'as for record; several run side by side', collect)
     .option('--kernel <file>', 'another kernel; a vmlinuz-VERSION takes its modules from guests/debian')
     .option('--initrd-dir <dir>', 'add the files of this folder to the initramfs; they replace its own')
     .option('--vcpus <n>', 'virtual processors', wholeNumber, 1)
@@ -63,10 +63,6 @@ Examples:
       const { record: output, ...rest } = options;
       process.exitCode = await recordDomains(domains, images, { ...rest, ...(output === undefined ? {} : { output }) });
     });
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 /** The domain's configuration as a person would write it. */

@@ -1,21 +1,30 @@
 /** `rexen record`: boots domains and keeps everything. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { checkCommit, commitDisks } from '../host/commit.ts';
-import { readText } from '../host/files.ts';
 import { ImageTable } from '../host/images.ts';
 import { hostUnixMs, Output, Progress } from '../host/output.ts';
-import { parseScript, ScriptRunner } from '../host/script.ts';
 import { type RecordOutcome, type RecordResult, recordSession } from '../host/recorder.ts';
+import { createdConfigs, readScript, ScriptSet } from '../host/script-set.ts';
 import { TerminalKeyboard } from '../host/terminal.ts';
+import { KEYS_HELP } from '../host/terminal-keys.ts';
 import { grouped } from '../log/print.ts';
 import type { MachineConfig } from '../machine/config.ts';
 import { type SessionDomain, sessionConfig } from '../session.ts';
-import { DEFAULT_WALLCLOCK_MS, loadDomains, startRecording, submitDisks, submitWallclock } from '../host/start.ts';
+import { OPERATOR_HELP } from '../toolstack/operator.ts';
+import {
+  DEFAULT_WALLCLOCK_MS,
+  loadDomains,
+  loadLater,
+  startRecording,
+  submitDisks,
+  submitWallclock,
+} from '../host/start.ts';
 import { bytesText, STATUS, wholeNumber } from './common.ts';
 
 export interface RecordOptions {
   output?: string;
-  script?: string;
+  script?: readonly string[];
+  later?: readonly string[];
   maxTicks?: number;
   wallclock?: number;
   pcpus?: number;
@@ -40,7 +49,12 @@ export function describeRecord(command: Command): void {
       "Boots the domains and records everything. The first domain's console is the terminal, Ctrl-] ends; with --script, the script drives it.",
     )
     .option('-o, --output <file>', 'where to; default recordings/NAME-DATE.rxn')
-    .option('--script <file>', 'lines: expect "TEXT", send "TEXT", wait TICKS, domain NAME, end')
+    .option(
+      '--script <[domain=]file>',
+      'lines: expect "TEXT", send "TEXT", wait TICKS, domain NAME, xl COMMAND, end; several run side by side, each beginning at the console of its domain',
+      collect,
+    )
+    .option('--later <config>', 'a domain that xl create CONFIG makes while the session runs', collect)
     .option('--max-ticks <n>', 'end there at the latest', wholeNumber)
     .option(
       '--wallclock <time>',
@@ -53,12 +67,26 @@ export function describeRecord(command: Command): void {
     .option('--json', 'the result as one JSON object, and no console')
     .addHelpText(
       'after',
-      '\nExit status: 0 powered off or script ended, 3 a domain crashed, 4 --max-ticks, 5 an expect was not met.\n\nExample:\n  rexen record -o hello.rxn test/guests/hello.cfg',
+      `
+Exit status: 0 powered off or script ended, 3 a domain crashed, 4 --max-ticks, 5 an expect was not met.
+
+xl commands, in scripts and behind Ctrl-A c; those that change something are inputs, kept and replayed:
+  ${OPERATOR_HELP.replaceAll('\n', '\n  ')}
+
+Examples:
+  rexen record -o hello.rxn test/guests/hello.cfg
+  rexen record web.cfg db.cfg --script web=web.script --script db=db.script
+  rexen record web.cfg --later db.cfg        (then Ctrl-A c, and xl create db.cfg)`,
     )
     .action(async (paths: string[], options: RecordOptions) => {
       const images = new ImageTable();
       process.exitCode = await recordDomains(loadDomains(paths, images, warning), images, options);
     });
+}
+
+/** Options that may be given several times. */
+export function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
 }
 
 function time(text: string): number {
@@ -73,31 +101,32 @@ function warning(text: string): void {
 
 /** Records a session of these domains to its end. @returns the exit status */
 export async function recordDomains(
-  domains: readonly SessionDomain[],
+  started: readonly SessionDomain[],
   images: ImageTable,
   options: RecordOptions,
 ): Promise<number> {
-  const script =
-    options.script === undefined ? undefined : parseScript(readText(options.script, 'script'), options.script);
+  const offered = [...started, ...loadLater(options.later ?? [], started, images, warning)];
+  const names = offered.map(({ config: { name } }) => name);
+  const scripts = (options.script ?? []).map((each) => readScript(each, names));
+  const created = createdConfigs(scripts.map(({ script }) => script));
+  const domains = [...offered, ...loadLater(created, offered, images, warning)];
   const machine: Partial<MachineConfig> = {
     ...(options.pcpus === undefined ? {} : { pcpus: options.pcpus }),
     ...(options.sliceTicks === undefined ? {} : { slice_ticks: options.sliceTicks }),
   };
   const config = sessionConfig(domains, machine);
-  const runner =
-    script &&
-    new ScriptRunner(
-      script,
-      config.domains.map(({ config: { name } }) => name),
-    );
+  const all = domains.map(({ config: { name } }) => name);
+  const script = scripts.length === 0 ? undefined : new ScriptSet(scripts, all);
   if (options.commit) checkCommit(config, options.output ?? 'recordings/new.rxn');
   const { session, writer, path, close } = startRecording(config, images, options.output);
   const ms = options.wallclock ?? (script ? DEFAULT_WALLCLOCK_MS : hostUnixMs());
   submitWallclock(session.machine.door, ms);
   submitDisks(session, config);
-  if (!options.json) session.onConsole(consolePrinter(session.domains, script !== undefined));
+  const shown = new ConsolePrinter(session.domains[0]!, script !== undefined);
+  if (!options.json) session.onConsole((domain, bytes) => shown.print(domain, bytes));
+  session.onRefused = (command, why) => process.stderr.write(`rexen: xl ${command}: ${why}\r\n`);
   const keyboard = script ? undefined : new TerminalKeyboard();
-  if (keyboard && process.stdin.isTTY) process.stderr.write('(Ctrl-] ends the session)\r\n');
+  if (keyboard && process.stdin.isTTY) process.stderr.write(`${KEYS_HELP}\r\n`);
   const interrupt = { aborted: false };
   const onSignal = () => {
     interrupt.aborted = true;
@@ -107,8 +136,10 @@ export async function recordDomains(
   try {
     const result = await recordSession(session, {
       writer,
-      script: runner,
+      script,
       keyboard,
+      print: options.json ? undefined : (text) => shown.xl(text),
+      onSwitch: (domain) => shown.switchTo(domain),
       maxTicks: options.maxTicks,
       signal: interrupt,
       progress: (ticks, events) => {
@@ -127,15 +158,32 @@ export async function recordDomains(
   }
 }
 
-/** Console output as it comes: the first domain's to a person, all domains' from a script. */
-function consolePrinter(domains: readonly string[], all: boolean): (domain: string, bytes: Uint8Array) => void {
-  let last = domains[0];
-  return (domain, bytes) => {
-    if (!all && domain !== domains[0]) return;
-    if (domain !== last) process.stdout.write(`\n[${domain}]\n`);
-    last = domain;
+/** Console output as it comes: one domain's to a person, all domains' from a script. */
+class ConsolePrinter {
+  readonly #all: boolean;
+  #domain: string;
+
+  constructor(domain: string, all: boolean) {
+    this.#domain = domain;
+    this.#all = all;
+  }
+
+  print(domain: string, bytes: Uint8Array): void {
+    if (!this.#all && domain !== this.#domain) return;
+    if (domain !== this.#domain) process.stdout.write(`\n[${domain}]\n`);
+    this.#domain = domain;
     process.stdout.write(bytes);
-  };
+  }
+
+  xl(text: string): void {
+    process.stdout.write(this.#all ? `\n[xl]\n${text}` : text.replaceAll('\n', '\r\n'));
+    if (this.#all) this.#domain = '';
+  }
+
+  switchTo(domain: string): void {
+    this.#domain = domain;
+    process.stdout.write(`[${domain}]\r\n`);
+  }
 }
 
 async function report(path: string, result: RecordResult, json: boolean): Promise<void> {

@@ -5,7 +5,8 @@ import { type ChaosJob, chaosRun, type ChaosSearch } from './chaos-run.ts';
 import { parseFailCondition } from './chaos-watch.ts';
 import { ImageTable } from './images.ts';
 import { parseScript } from './script.ts';
-import { loadDomains } from './start.ts';
+import { createdConfigs } from './script-set.ts';
+import { loadDomains, loadLater } from './start.ts';
 import type { MachineConfig } from '../machine/config.ts';
 
 /** `workerData`. */
@@ -20,11 +21,13 @@ export interface ChaosSearchText {
 /** Reads configurations, images, script and condition. @throws Error for people */
 export function loadSearch(text: ChaosSearchText, warn: (text: string) => void): ChaosSearch {
   const images = new ImageTable();
+  const script = parseScript(text.script.text, text.script.file);
+  const started = loadDomains(text.paths, images, warn);
   return {
-    domains: loadDomains(text.paths, images, warn),
+    domains: [...started, ...loadLater(createdConfigs([script]), started, images, warn)],
     images,
     machine: text.machine,
-    script: parseScript(text.script.text, text.script.file),
+    script,
     fail: text.fail === undefined ? undefined : parseFailCondition(text.fail),
     maxTicks: text.maxTicks,
   };

@@ -9,7 +9,8 @@ import { RECORD_WORDS } from '../log/record.ts';
 import type { RecordingWriter } from '../log/recording.ts';
 import type { Input } from '../machine/door.ts';
 import { hostSeconds } from './output.ts';
-import type { ScriptRunner } from './script.ts';
+import { type OperatorCommand, parseOperator } from '../toolstack/operator.ts';
+import type { Driver } from './script.ts';
 
 export type RunStop = 'limit' | 'blocked' | 'finished' | 'stopped';
 
@@ -18,7 +19,7 @@ export interface LiveSession {
   readonly machine: {
     run(until: Ticks): RunStop;
     now(): Ticks;
-    readonly door: { submit(input: Input): void };
+    readonly door: { submit(input: Input): void; observe(look: () => void): void };
   };
   readonly log: EventLog;
   /** Names of the configured domains, in order. */
@@ -27,12 +28,18 @@ export interface LiveSession {
   domainId(name: string): number | undefined;
   /** Calls synchronously with what a console prints. */
   onConsole(listener: (domain: string, bytes: Uint8Array) => void): void;
+  /** What an operator's command that only looks prints. @throws ToolstackError */
+  look(command: string): string;
 }
 
 /** Keys typed by a person. */
 export interface Keyboard {
   /** Bytes typed since the last call. */
   take(): Uint8Array | undefined;
+  /** An operator's command typed since the last call; call again until there is none. */
+  takeCommand?(): string | undefined;
+  /** The command last taken is done. */
+  answered?(): void;
   /** The person asked to end (Ctrl-]), or there will be no more input. */
   readonly ended: 'asked' | 'closed' | undefined;
   /** Resolves when there is something new, or after `ms`. */
@@ -42,8 +49,12 @@ export interface Keyboard {
 export interface RecorderOptions {
   readonly writer: RecordingWriter;
   readonly maxTicks?: number | undefined;
-  readonly script?: ScriptRunner | undefined;
+  readonly script?: Driver | undefined;
   readonly keyboard?: Keyboard | undefined;
+  /** Shows what operators' commands print; lines end in newlines. */
+  readonly print?: ((text: string) => void) | undefined;
+  /** The person's keys go to the console of this domain from now on. */
+  readonly onSwitch?: ((domain: string) => void) | undefined;
   /** Called now and then. */
   readonly progress?: (ticks: number, events: number) => void;
   /** A signal to end the session as soon as possible. */
@@ -110,9 +121,12 @@ class Recorder {
   /** Tick at which to look at the script again. */
   #wake = Number.POSITIVE_INFINITY;
   #scriptDone: 'end' | 'through' | undefined;
+  /** Whose console the keyboard is. */
+  #console: string;
 
   constructor(session: LiveSession, options: RecorderOptions) {
     this.#session = session;
+    this.#console = session.domains[0]!;
     this.#options = options;
     session.log.addSink(this.#crashes);
     session.onConsole((domain, bytes) => {
@@ -167,6 +181,10 @@ class Recorder {
         if (step.explicit) machine.door.submit({ kind: 'stop', reason: 'script' });
         return;
       }
+      if (step.do === 'xl') {
+        this.#operate(step.command);
+        continue;
+      }
       const domain = this.#session.domainId(step.domain);
       if (domain !== undefined) this.#type(domain, step.bytes);
     }
@@ -176,8 +194,7 @@ class Recorder {
   #blocked(): RecordResult | Promise<RecordResult> | undefined {
     const { script } = this.#options;
     if (script && !this.#scriptDone) {
-      if (script.unmet) return this.#stop('expect-not-met', script.unmet);
-      script.skipWait();
+      if (!script.skipWait() && script.unmet) return this.#stop('expect-not-met', script.unmet);
       this.#script();
       return undefined;
     }
@@ -187,9 +204,48 @@ class Recorder {
   async #keyboard(keyboard: Keyboard, blocked: boolean): Promise<boolean> {
     await keyboard.wait(blocked && !keyboard.ended ? 1000 : 0);
     const bytes = keyboard.take();
-    const domain = this.#session.domainId(this.#session.domains[0]);
+    const domain = this.#session.domainId(this.#console);
     if (bytes && domain !== undefined) this.#type(domain, bytes);
+    for (let text = keyboard.takeCommand?.(); text !== undefined; text = keyboard.takeCommand?.()) {
+      this.#command(text);
+      this.#session.machine.door.observe(() => keyboard.answered?.());
+    }
     return keyboard.ended === 'asked' || (keyboard.ended === 'closed' && blocked && !bytes);
+  }
+
+  /** A line that a person typed at the prompt. */
+  #command(text: string): void {
+    const { print, onSwitch } = this.#options;
+    const { domains, machine } = this.#session;
+    const [, name] = /^\s*console\s+(\S+)\s*$/.exec(text) ?? [];
+    try {
+      if (name === undefined) this.#operate(parseOperator(text));
+      else if (!domains.includes(name)) throw new Error(`there is no domain ${name}; there are ${domains.join(', ')}`);
+      else {
+        this.#console = name;
+        onSwitch?.(name);
+      }
+    } catch (error) {
+      // In turn behind what earlier commands print.
+      machine.door.observe(() => print?.(`${(error as Error).message}\n`));
+    }
+  }
+
+  /** Changes go through the door as inputs; a look is taken when what was asked before it is done. */
+  #operate({ text, changes }: OperatorCommand): void {
+    const { machine } = this.#session;
+    if (changes) {
+      machine.door.submit({ kind: 'operator', text });
+      this.#submitted = true;
+    } else machine.door.observe(() => this.#options.print?.(this.#look(text)));
+  }
+
+  #look(text: string): string {
+    try {
+      return this.#session.look(text);
+    } catch (error) {
+      return `xl ${text}: ${(error as Error).message}\n`;
+    }
   }
 
   #type(domain: number, bytes: Uint8Array): void {

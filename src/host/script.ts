@@ -6,11 +6,14 @@
  *     send "ls\n"           type; escapes: \n \r \t \e \0 \xHH \" \\
  *     wait 5000000          let so many ticks pass
  *     domain web            from here on, expect and send mean this domain's console (at first: the first domain's)
+ *     xl mem-set web 64     an operator's command, as rexen record --help lists them; xl list and its like print
  *     end                   end the session here
  *
  * Running a script is a function of console output and ticks alone, so two recordings of one script are the same
  * session. `expect` looks at what came out since the last `expect` of that console was met, or since the start.
  */
+
+import { type OperatorCommand, parseOperator } from '../toolstack/operator.ts';
 
 /** `text` is bytes, one character a byte. */
 export type ScriptLine =
@@ -18,6 +21,7 @@ export type ScriptLine =
   | { readonly line: number; readonly do: 'send'; readonly text: string }
   | { readonly line: number; readonly do: 'wait'; readonly ticks: number }
   | { readonly line: number; readonly do: 'domain'; readonly name: string }
+  | { readonly line: number; readonly do: 'xl'; readonly command: OperatorCommand }
   | { readonly line: number; readonly do: 'end' };
 
 export interface Script {
@@ -71,12 +75,18 @@ function parseLine(text: string, file: string, line: number): ScriptLine {
       if (name === '') throw fail('domain needs the name of one domain: domain web');
       return { line, do: 'domain', name };
     }
+    case 'xl':
+      try {
+        return { line, do: 'xl', command: parseOperator(rest.replace(/\s#.*$/, '')) };
+      } catch (error) {
+        throw fail((error as Error).message);
+      }
     case 'end':
       if (!/^(#.*)?$/.test(rest)) throw fail('nothing may follow end');
       return { line, do: 'end' };
     default: {
       const shown = word.slice(0, 30).replace(/[^\x20-\x7e]/g, '?');
-      throw fail(`"${shown}" is no command; the commands are expect, send, wait, domain and end`);
+      throw fail(`"${shown}" is no command; the commands are expect, send, wait, domain, xl and end`);
     }
   }
 }
@@ -120,6 +130,7 @@ function parseString(text: string, fail: (what: string) => ScriptError): string 
 /** What a script wants next. */
 export type ScriptStep =
   | { readonly do: 'send'; readonly domain: string; readonly bytes: Uint8Array }
+  | { readonly do: 'xl'; readonly command: OperatorCommand }
   /** Come back at `until`. */
   | { readonly do: 'wait'; readonly until: number }
   /** Come back when there was console output. */
@@ -127,8 +138,19 @@ export type ScriptStep =
   /** The script is through; `explicit` if it said `end`. */
   | { readonly do: 'end'; readonly explicit: boolean };
 
-/** Runs a script. The caller tells it what consoles print and asks for the next step until that is to wait. */
-export class ScriptRunner {
+/** What drives a session instead of a person. The caller tells it what consoles print and asks for steps until one waits. */
+export interface Driver {
+  onOutput(domain: string, bytes: Uint8Array): void;
+  /** The next step at tick `now`. After `send` and `xl`, ask again. */
+  next(now: number): ScriptStep;
+  /** Nothing can happen any more in the machine: a `wait` is over at once. @returns false if there is none */
+  skipWait(): boolean;
+  /** The `expect` that it waits for, in words; undefined if it does not wait for one. */
+  readonly unmet: string | undefined;
+}
+
+/** Runs a script. */
+export class ScriptRunner implements Driver {
   readonly #script: Script;
   #domain: string;
   #at = 0;
@@ -136,10 +158,14 @@ export class ScriptRunner {
   /** What each console printed and no `expect` has passed yet, one character a byte. */
   readonly #output = new Map<string, string>();
 
-  /** @throws ScriptError if it names a domain that there is not. */
-  constructor(script: Script, domains: readonly string[]) {
+  /**
+   * @param domains all there are
+   * @param first whose console it drives until it says `domain`
+   * @throws ScriptError if it names a domain that there is not.
+   */
+  constructor(script: Script, domains: readonly string[], first: string = domains[0] ?? '') {
     this.#script = script;
-    this.#domain = domains[0] ?? '';
+    this.#domain = first;
     for (const line of script.lines) {
       if (line.do === 'domain' && !domains.includes(line.name)) {
         throw new ScriptError(
@@ -156,7 +182,6 @@ export class ScriptRunner {
     this.#output.set(domain, kept.slice(-MAX_KEPT));
   }
 
-  /** The next step at tick `now`. After `send`, ask again. */
   next(now: number): ScriptStep {
     for (;;) {
       const line = this.#script.lines[this.#at];
@@ -173,18 +198,22 @@ export class ScriptRunner {
       this.#at++;
       if (line.do === 'send')
         return { do: 'send', domain: this.#domain, bytes: new Uint8Array(Buffer.from(line.text, 'latin1')) };
+      if (line.do === 'xl') return { do: 'xl', command: line.command };
     }
   }
 
-  /** Nothing can happen any more in the machine: a `wait` is over at once. */
-  skipWait(): void {
-    if (this.#script.lines[this.#at]?.do === 'wait') {
-      this.#waitUntil = undefined;
-      this.#at++;
-    }
+  /** The tick that it waits for; undefined if it does not wait for one. */
+  get until(): number | undefined {
+    return this.#waitUntil;
   }
 
-  /** The `expect` that it waits for, in words; undefined if it does not wait for one. */
+  skipWait(): boolean {
+    if (this.#script.lines[this.#at]?.do !== 'wait') return false;
+    this.#waitUntil = undefined;
+    this.#at++;
+    return true;
+  }
+
   get unmet(): string | undefined {
     const line = this.#script.lines[this.#at];
     if (line?.do !== 'expect') return undefined;

@@ -42,7 +42,23 @@ export function loadDomains(
   return paths.map((path) => loadDomainText(readText(path, 'configuration'), path, images, warn));
 }
 
-/** The same for a configuration's text; `name` is for messages. */
+/**
+ * Adds domains that an operator's `xl create FILE` is to make while the session runs: their files belong to the
+ * recording as those of the others do. Those already there by this name are left out.
+ */
+export function loadLater(
+  paths: readonly string[],
+  domains: readonly SessionDomain[],
+  images: ImageTable,
+  warn: (text: string) => void,
+): SessionDomain[] {
+  const known = new Set(domains.flatMap(({ config, later }) => [config.name, later]));
+  return paths
+    .filter((path) => !known.has(path))
+    .map((path) => ({ ...loadDomainText(readText(path, 'configuration'), path, images, warn), later: path }));
+}
+
+/** One domain of a configuration's text; `name` is for messages. */
 export function loadDomainText(
   text: string,
   name: string,

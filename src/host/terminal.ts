@@ -1,12 +1,13 @@
-/** The terminal as the console of a guest: keys as they are typed, Ctrl-] ends, as in `xl console`. */
+/** The terminal as the console of a guest: keys as they are typed, but for those that `TerminalKeys` keeps. */
 import type { Keyboard } from './recorder.ts';
-
-const CTRL_CLOSE_BRACKET = 0x1d;
+import { TerminalKeys } from './terminal-keys.ts';
 
 export class TerminalKeyboard implements Keyboard {
   ended: 'asked' | 'closed' | undefined;
   readonly #raw: boolean;
-  #typed: Uint8Array[] = [];
+  readonly #keys = new TerminalKeys((text) => process.stdout.write(text));
+  /** From a pipe, where no byte means anything to us. */
+  #piped: Uint8Array[] = [];
   #wake: (() => void) | undefined;
 
   constructor() {
@@ -20,15 +21,24 @@ export class TerminalKeyboard implements Keyboard {
   }
 
   take(): Uint8Array | undefined {
-    if (this.#typed.length === 0) return undefined;
-    const bytes = new Uint8Array(Buffer.concat(this.#typed));
-    this.#typed = [];
+    if (this.#raw) return this.#keys.takeGuest();
+    if (this.#piped.length === 0) return undefined;
+    const bytes = new Uint8Array(Buffer.concat(this.#piped));
+    this.#piped = [];
     return bytes;
+  }
+
+  takeCommand(): string | undefined {
+    return this.#keys.takeCommand();
+  }
+
+  answered(): void {
+    this.#keys.answered();
   }
 
   wait(ms: number): Promise<void> {
     return new Promise((done) => {
-      if (ms === 0 || this.#typed.length > 0) {
+      if (ms === 0 || this.#piped.length > 0 || this.#keys.waiting) {
         setImmediate(done);
         return;
       }
@@ -48,10 +58,9 @@ export class TerminalKeyboard implements Keyboard {
   }
 
   #take(data: Buffer): void {
-    const end = this.#raw ? data.indexOf(CTRL_CLOSE_BRACKET) : -1;
-    const typed = end < 0 ? data : data.subarray(0, end);
-    if (typed.length > 0) this.#typed.push(new Uint8Array(typed));
-    if (end >= 0) this.#end('asked');
+    if (this.#raw) this.#keys.type(data);
+    else this.#piped.push(new Uint8Array(data));
+    if (this.#keys.ended) this.#end('asked');
     this.#wake?.();
   }
 

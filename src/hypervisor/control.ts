@@ -6,6 +6,7 @@ import { OutOfFrames } from '../memory/frames.ts';
 import { GRANT_ENTRY_BYTES, GRANTS_PER_FRAME, GTF } from './abi/grant-table.ts';
 import { HVM_NR_PARAMS } from './abi/hvm.ts';
 import { SHUTDOWN } from './abi/sched.ts';
+import { RUNSTATE } from './abi/vcpu.ts';
 import { Dom0Services } from './dom0-services.ts';
 import type { Domain } from './domain.ts';
 import { pvhStart } from './hvm/start-state.ts';
@@ -132,6 +133,26 @@ export class Control {
   }
   pause(id: number): void {
     this.#xen.pause(this.#get(id));
+  }
+  /** What XEN_DOMCTL_getdomaininfo and getvcpuinfo say; looking changes nothing. @throws RangeError if there is none */
+  status(id: number) {
+    const domain = this.#get(id);
+    return {
+      pages: domain.pages,
+      paused: domain.pauseCount > 0 || !domain.started,
+      shutdown: this.#domains.get(id)?.shutdownReason,
+      vcpus: domain.vcpus.map((vcpu) => {
+        const state = !vcpu.online
+          ? 'offline'
+          : vcpu.blocked
+            ? 'blocked'
+            : vcpu.pcpu >= 0 && domain.mayRun
+              ? 'running'
+              : 'runnable';
+        const runTicks = Number(this.#xen.time.runstate(vcpu).time[RUNSTATE.running]);
+        return { state, runTicks, pcpu: vcpu.blocked ? -1 : vcpu.pcpu } as const;
+      }),
+    };
   }
   destroy(id: number): void {
     this.#xen.destroy(this.#get(id));

@@ -31,7 +31,7 @@ export interface InputSource {
 export class Door {
   readonly #clock: Clock;
   readonly #log: EventLog;
-  readonly #queue: Input[] = [];
+  readonly #queue: (Input | (() => void))[] = [];
   readonly #handlers = new Map<InputKind, (input: never) => void>();
   #source: InputSource | undefined;
 
@@ -53,6 +53,14 @@ export class Door {
     this.#queue.push(input);
   }
 
+  /**
+   * Calls `look` when all that was submitted before it is applied. It sees a machine at a turn boundary, must change
+   * nothing, and leaves no trace: whether somebody looks never shows in the session.
+   */
+  observe(look: () => void): void {
+    this.#queue.push(look);
+  }
+
   /** Makes this a replay. */
   replayFrom(source: InputSource): void {
     this.#source = source;
@@ -61,7 +69,7 @@ export class Door {
   /** Tick of the next input already known; runs must not go beyond it. */
   get next(): Ticks {
     if (this.#source) return this.#source.nextTick();
-    return this.#queue.length > 0 ? this.#clock.now() : NEVER;
+    return this.#queue.some((each) => typeof each !== 'function') ? this.#clock.now() : NEVER;
   }
 
   /** Logs and applies what is due now. Called at turn boundaries only. @returns how many */
@@ -79,6 +87,11 @@ export class Door {
   }
 
   #take(): Input | undefined {
-    return this.#source ? this.#source.take(this.#clock.now(), this.#log.seq) : this.#queue.shift();
+    if (this.#source) return this.#source.take(this.#clock.now(), this.#log.seq);
+    for (;;) {
+      const next = this.#queue.shift();
+      if (typeof next !== 'function') return next;
+      next();
+    }
   }
 }

@@ -13,6 +13,9 @@ export interface ToolstackListener {
   consoleOutput?(id: number, bytes: Uint8Array): void;
   created?(id: number, name: string, was: number | undefined): void;
   stopped?(id: number, name: string, reason: ShutdownReason, action: ShutdownAction): void;
+  destroyed?(id: number, name: string): void;
+  /** An operator's command could not be done. */
+  refused?(text: string, why: string): void;
 }
 
 /** Puts a toolstack onto a machine: its events go onto the log, console input and operators' commands reach it. */
@@ -32,6 +35,7 @@ export function attachToolstack(machine: Machine, hypervisor: Hypervisor, listen
     } catch (error) {
       if (!(error instanceof ToolstackError)) throw error;
       log.emit('note', { text: `xl ${text}: ${error.message}` });
+      listener.refused?.(text, error.message);
     }
   });
   digestSources.push({ scope: 'xenstore', state: () => toolstack.digest() as unknown as Plain });
@@ -46,7 +50,7 @@ function logEvents(log: EventLog, listener: ToolstackListener): ToolstackEvents 
     },
     stopped: (id, name, reason, action) => listener.stopped?.(id, name, reason, action),
     created: (id, name, was) => listener.created?.(id, name, was),
-    destroyed() {},
+    destroyed: (id, name) => listener.destroyed?.(id, name),
     consoleOutput(id, bytes) {
       log.emitAt(id, NONE, 'console-output', { bytes });
       listener.consoleOutput?.(id, bytes);

@@ -1,6 +1,6 @@
-import { PAGE_SIZE } from '../memory/frames.ts';
+import { OutOfFrames, PAGE_SIZE } from '../memory/frames.ts';
 import { type BuiltDomain, buildPvh } from './builder/pvh.ts';
-import type { Image } from './builder/image.ts';
+import { type Image, ImageError } from './builder/image.ts';
 import { ConsoleRing } from './console/ring.ts';
 import { Devices } from './devices.ts';
 import type { Hypervisor, ShutdownReason, ToolstackDomain } from './hypervisor-interface.ts';
@@ -63,6 +63,8 @@ export class Toolstack {
   readonly #service: StoreService;
   readonly devices: Devices;
   readonly #domains = new Map<number, Running>();
+  /** Configurations that an operator may create domains of. */
+  readonly #known = new Map<string, { readonly config: DomainConfig; readonly images: DomainImages }>();
 
   constructor(hypervisor: Hypervisor, events: ToolstackEvents) {
     this.#hypervisor = hypervisor;
@@ -82,6 +84,28 @@ export class Toolstack {
    */
   create(config: DomainConfig, images: DomainImages, paused = false): number {
     return this.#create(config, images, paused, undefined);
+  }
+
+  /** Keeps a configuration for `createKnown`, under its domain's name and `alias`. */
+  know(config: DomainConfig, images: DomainImages, alias?: string): void {
+    this.#known.set(config.name, { config, images });
+    if (alias !== undefined) this.#known.set(alias, { config, images });
+  }
+
+  /** Makes a domain of a configuration that is kept here. @returns its id. @throws ToolstackError for any reason */
+  createKnown(name: string, paused = false): number {
+    const known = this.#known.get(name);
+    if (!known) {
+      const names = [...this.#known.keys()].join(', ');
+      throw new ToolstackError(`the session knows no configuration ${JSON.stringify(name)}; it knows ${names}`);
+    }
+    try {
+      return this.create(known.config, known.images, paused);
+    } catch (error) {
+      if (error instanceof ImageError || error instanceof OutOfFrames)
+        throw new ToolstackError(`${known.config.name}: ${error.message}`);
+      throw error;
+    }
   }
 
   /** Names and ids of the domains there are. */
@@ -127,6 +151,25 @@ export class Toolstack {
         `${config.name} can have 1 to ${config.maxMemoryMiB} MiB, not ${mib}; maxmem sets the limit`,
       );
     this.store.write(`${domainPath(id)}/memory/target`, String(mib * 1024));
+  }
+
+  /** Sets how many vcpus are to be online (`xl vcpu-set`): the guest watches `cpu/N/availability` and does it. */
+  setVcpus(id: number, count: number): void {
+    const { config } = this.#get(id);
+    if (!(Number.isInteger(count) && count >= 1 && count <= config.maxVcpus))
+      throw new ToolstackError(
+        `${config.name} can have 1 to ${config.maxVcpus} vcpus, not ${count}; maxvcpus sets the limit`,
+      );
+    this.store.transaction(() => {
+      for (let cpu = 0; cpu < config.maxVcpus; cpu++)
+        this.store.write(`${domainPath(id)}/cpu/${cpu}/availability`, cpu < count ? 'online' : 'offline');
+    });
+  }
+
+  /** A key of Linux's magic SysRq (`xl sysrq`). */
+  sysrq(id: number, key: string): void {
+    if (!/^[\x21-\x7e]$/.test(key)) throw new ToolstackError(`sysrq takes one key, not ${JSON.stringify(key)}`);
+    this.store.write(`${domainPath(id)}/control/sysrq`, key);
   }
 
   /** The state of the store, the consoles and the back ends. */

@@ -50,6 +50,24 @@ export interface CreateOptions {
   readonly weight?: number;
 }
 
+/** One vcpu as `xl vcpu-list` shows it. */
+export interface VcpuStatus {
+  readonly state: 'running' | 'runnable' | 'blocked' | 'offline';
+  /** Time it ran. */
+  readonly runTicks: number;
+  /** Where it runs, or -1. */
+  readonly pcpu: number;
+}
+
+/** What XEN_DOMCTL_getdomaininfo and getvcpuinfo say. */
+export interface DomainStatus {
+  /** RAM it owns. */
+  readonly pages: number;
+  readonly paused: boolean;
+  readonly shutdown: ShutdownReason | undefined;
+  readonly vcpus: readonly VcpuStatus[];
+}
+
 /** What the toolstack asks of the hypervisor: the calls of libxc that `xl create` makes, in our words. */
 export interface Hypervisor {
   /** What back ends need. */
@@ -59,6 +77,8 @@ export interface Hypervisor {
   domain(id: number): ToolstackDomain | undefined;
   unpause(id: number): void;
   pause(id: number): void;
+  /** @throws RangeError if there is none */
+  status(id: number): DomainStatus;
   /** Frees everything; the id is gone. */
   destroy(id: number): void;
   /** EVTCHNOP_alloc_unbound in domain `id` for `remote`. @returns the port in `id` */

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Control } from '../../src/hypervisor/control.ts';
 import { Toolstack, ToolstackError } from '../../src/toolstack/domains.ts';
 import type { Hypervisor, ShutdownReason } from '../../src/toolstack/hypervisor-interface.ts';
-import { operate } from '../../src/toolstack/operator.ts';
+import { look, operate } from '../../src/toolstack/operator.ts';
 import { ImageError } from '../../src/toolstack/builder/image.ts';
 import { parseDomainConfig } from '../../src/toolstack/xl/config.ts';
 import { sharedFile, testWithImages } from '../support/images.ts';
@@ -215,8 +215,35 @@ describe('life and death', () => {
     expect(read('memory/target')).toBe('4096');
     for (const bad of ['mem-set grubpvh 9', 'mem-set grubpvh x', 'destroy nobody', 'explode 1', '', 'constructor 1'])
       expect(() => operate(toolstack, hypervisor, bad)).toThrow(ToolstackError);
+    for (const bad of ['sysrq grubpvh cc', 'create nowhere', 'list', 'vcpu-set grubpvh 2', 'vcpu-set grubpvh 0'])
+      expect(() => operate(toolstack, hypervisor, bad)).toThrow(ToolstackError);
+    operate(toolstack, hypervisor, 'sysrq grubpvh c');
+    expect(read('control/sysrq')).toBe('c');
     operate(toolstack, hypervisor, 'destroy grubpvh');
     expect(toolstack.list()).toEqual([]);
+  });
+  test('xl vcpu-set says which vcpus are to be online', () => {
+    const { hypervisor, toolstack, create } = setup();
+    create('vcpus = 1\nmaxvcpus = 3');
+    const cpus = () => [0, 1, 2].map((cpu) => toolstack.store.read(`/local/domain/1/cpu/${cpu}/availability`));
+    operate(toolstack, hypervisor, 'vcpu-set grubpvh 2');
+    expect(cpus()).toEqual(['online', 'online', 'offline']);
+    operate(toolstack, hypervisor, 'vcpu-set grubpvh 1');
+    expect(cpus()).toEqual(['online', 'offline', 'offline']);
+    expect(() => operate(toolstack, hypervisor, 'vcpu-set grubpvh 4')).toThrow('can have 1 to 3 vcpus, not 4');
+  });
+  test('xl list and vcpu-list have their columns', () => {
+    const { hypervisor, toolstack, create } = setup();
+    create('vcpus = 1\nmaxvcpus = 2');
+    create('', 'other');
+    hypervisor.pause(2);
+    const plain = (command: string) => look(toolstack, hypervisor, command).replaceAll(/ +/g, ' ');
+    expect(plain('xl list')).toBe(
+      'Name ID Mem VCPUs State Time(s)\ngrubpvh 1 8 1 r----- 1.5\nother 2 8 1 r-p--- 1.5\n',
+    );
+    expect(plain('vcpu-list 1')).toBe('Name ID VCPU CPU State Time(s)\ngrubpvh 1 0 0 r-- 1.5\ngrubpvh 1 1 - --p 0.0\n');
+    expect(() => look(toolstack, hypervisor, 'list nobody')).toThrow(ToolstackError);
+    expect(() => look(toolstack, hypervisor, 'pause 1')).toThrow(ToolstackError);
   });
   test('the same calls give the same state', () => {
     const run = () => {

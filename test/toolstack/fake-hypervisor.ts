@@ -3,6 +3,7 @@ import { GuestPhysical, P2m, P2mType } from '../../src/memory/p2m.ts';
 import { FakeServices } from '../backends/fake-services.ts';
 import type {
   CreateOptions,
+  DomainStatus,
   Hypervisor,
   MemoryMapEntry,
   PvhStart,
@@ -75,6 +76,15 @@ export class FakeHypervisor implements Hypervisor {
   }
   unpause(id: number): void {
     this.domains.get(id)!.paused = false;
+  }
+  status(id: number): DomainStatus {
+    const { options, paused, shutdownReason, memory } = this.domains.get(id)!;
+    const vcpus = Array.from({ length: options.maxVcpus }, (_, i) => ({
+      state: i === 0 ? ('running' as const) : ('offline' as const),
+      runTicks: i === 0 ? 1_500_000_000 : 0,
+      pcpu: i === 0 ? 0 : -1,
+    }));
+    return { pages: [...memory.p2m.entries()].length, paused, shutdown: shutdownReason, vcpus };
   }
   destroy(id: number): void {
     this.domains.get(id)!.release();
