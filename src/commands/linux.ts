@@ -39,7 +39,12 @@ export function describeLinux(command: Command): void {
       wholeNumber,
       1,
     )
-    .option('--disk <file[,r]>', 'a disk of the first domain (xvda, xvdb, …); the file is not altered', collect, [])
+    .option(
+      '--disk <file[,r]>',
+      'a disk of the first domain (xvda, xvdb, …), raw or NAME.qcow2; the file is not altered',
+      collect,
+      [],
+    )
     .option('--commit', "at the end, write what the guest wrote into the disks' files")
     .option('--append <text>', "more for the kernel's command line", '')
     .option('--max-ticks <n>', 'end there at the latest', wholeNumber)
@@ -87,7 +92,8 @@ function configText(options: LinuxOptions, index: number, kernel: string, initra
 function diskText(disk: string, index: number): string {
   const readOnly = disk.endsWith(',r');
   const file = readOnly ? disk.slice(0, -2) : disk;
-  return `format=raw, vdev=xvd${String.fromCharCode(97 + index)}, access=${readOnly ? 'r' : 'w'}, target=${file}`;
+  const format = file.endsWith('.qcow2') ? 'qcow2' : 'raw';
+  return `format=${format}, vdev=xvd${String.fromCharCode(97 + index)}, access=${readOnly ? 'r' : 'w'}, target=${file}`;
 }
 
 function quoted(text: string): string {

@@ -12,8 +12,10 @@ function keptPath(image: string, recording: string): string {
 /** Before a session begins. @throws Error for people if its disks could not be committed at its end */
 export function checkCommit({ domains }: SessionConfig, recording: string): void {
   for (const { config } of domains)
-    for (const { target, readOnly } of config.disks) {
+    for (const { target, format, readOnly } of config.disks) {
       if (readOnly) continue;
+      if (format === 'qcow2')
+        throw new Error(`--commit writes raw disks only; convert it: qemu-img convert -O raw ${target} NEW.img`);
       if (existsSync(keptPath(target, recording)))
         throw new Error(
           `--commit keeps the first content of ${target} beside the recording, and ${keptPath(target, recording)} is there already; put the recording into another folder`,

@@ -14,7 +14,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CpioEntry, cpioArchive, FileType } from '../toolstack/builder/cpio.ts';
 import { reason, sha256Of } from './files.ts';
-import { INIT, POWER_COMMANDS, SHELL_INIT } from './linux-init.ts';
+import { HOTPLUG, INIT, POWER_COMMANDS, SHELL_INIT } from './linux-init.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const DEBIAN = join(PROJECT, 'guests/debian');
@@ -47,7 +47,9 @@ export function linuxGuest(options: { kernel?: string | undefined; initrdDir?: s
   add(executable('bin/busybox', new Uint8Array(readFileSync(busybox))));
   add(executable('init', INIT));
   add(file('etc/shinit', SHELL_INIT));
+  add(executable('sbin/hotplug', HOTPLUG));
   for (const [path, text] of POWER_COMMANDS) add(executable(path, text));
+  for (const entry of xenstoreTools()) add(entry);
   const modules = modulesFor(kernel);
   for (const { name, bytes } of modules)
     add({ path: `lib/modules/${name}.ko`, mode: FileType.FILE | 0o644, data: bytes });
@@ -72,6 +74,35 @@ function packagedKernel(): string {
 function absent(what: string): Error {
   return new Error(`${what} of Debian is not there; fetch the packages with: npm run guests`);
 }
+
+const LIBRARIES = 'lib/x86_64-linux-gnu';
+
+/** xenstore-ls and friends, one program by many names, with the libraries it needs; nothing if they were not fetched. */
+function xenstoreTools(): CpioEntry[] {
+  // Fetched last, so the others are there too.
+  if (!existsSync(join(DEBIAN, LIBRARIES, 'libgcc_s.so.1'))) return [];
+  const folder = (path: string): CpioEntry => ({ path, mode: FileType.DIRECTORY | 0o755 });
+  const link = (path: string, to: string): CpioEntry => ({
+    path,
+    mode: FileType.LINK | 0o777,
+    data: new TextEncoder().encode(to),
+  });
+  const copy = (path: string, from: string) => executable(path, new Uint8Array(readFileSync(join(DEBIAN, from))));
+  return [
+    folder(LIBRARIES),
+    folder('lib64'),
+    copy(`${LIBRARIES}/ld-linux-x86-64.so.2`, `${LIBRARIES}/ld-linux-x86-64.so.2`),
+    link('lib64/ld-linux-x86-64.so.2', `/${LIBRARIES}/ld-linux-x86-64.so.2`),
+    copy(`${LIBRARIES}/libc.so.6`, `${LIBRARIES}/libc.so.6`),
+    // Threads that are cancelled need it: xenstore-watch.
+    copy(`${LIBRARIES}/libgcc_s.so.1`, `${LIBRARIES}/libgcc_s.so.1`),
+    copy(`${LIBRARIES}/libxenstore.so.4`, `usr/${LIBRARIES}/libxenstore.so.4`),
+    copy(`${LIBRARIES}/libxentoolcore.so.1`, `usr/${LIBRARIES}/libxentoolcore.so.1`),
+    copy('bin/xenstore', 'usr/bin/xenstore'),
+    ...XENSTORE_COMMANDS.map((name) => link(`bin/xenstore-${name}`, 'xenstore')),
+  ];
+}
+const XENSTORE_COMMANDS = ['chmod', 'exists', 'list', 'ls', 'read', 'rm', 'watch', 'write'];
 
 interface KernelModule {
   readonly name: string;

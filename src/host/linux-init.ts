@@ -22,10 +22,16 @@ for word in $(cat /proc/cmdline); do case $word in
   rexen.ip=*) ip addr add \${word#*=} dev eth0; ip link set lo up; ip link set eth0 up ;;
   rexen.run=*) run=\${word#*=} ;;
 esac; done
+[ "$(cat /sys/devices/system/cpu/online)" = "$(cat /sys/devices/system/cpu/possible)" ] || uevent /sbin/hotplug &
 cd /root
 [ -z "$run" ] || $run
 echo "rexen: Linux $(uname -r) is ready; poweroff ends it"
 while :; do setsid cttyhack sh; done
+`;
+
+/** A processor that xl vcpu-set plugged in is the user space's to switch on; elsewhere a rule of udev does it. */
+export const HOTPLUG = `#!/bin/busybox sh
+[ "$ACTION" != add ] || [ "$SUBSYSTEM" != cpu ] || echo 1 > /sys$DEVPATH/online
 `;
 
 /** For interactive shells: busybox's own shell would prefer its applets, which ask an init that is not there. */

@@ -1,6 +1,7 @@
 /** Starting sessions that are recorded to files, for the command line and for the library. */
 import type { Ticks } from '../base/ticks.ts';
 import { VERSION } from '../base/version.ts';
+import { isQcow2, Qcow2 } from '../backends/blkif/qcow2.ts';
 import { EventLog } from '../log/append.ts';
 import { type ByteSink, RecordingWriter } from '../log/recording.ts';
 import type { Input } from '../machine/door.ts';
@@ -67,19 +68,24 @@ export function loadDomainText(
 ): SessionDomain {
   const { config, warnings } = parseDomainConfig(text, name);
   for (const each of warnings) warn(warningText(each));
-  return loadDomain(config, images);
+  return loadDomain(config, images, warn);
 }
 
 /** Reads the files that a configuration names. @throws Error for people */
-export function loadDomain(config: DomainConfig, images: ImageTable): SessionDomain {
+export function loadDomain(
+  config: DomainConfig,
+  images: ImageTable,
+  warn: (text: string) => void = () => {},
+): SessionDomain {
   const kernel = images.add(config.kernel!, 'kernel');
   const ramdisk = config.ramdisk === undefined ? {} : { ramdisk: images.add(config.ramdisk, 'ramdisk') };
   const disks = config.disks.map(({ target, format, vdev }) => {
-    if (format !== 'raw')
-      throw new Error(
-        `${config.name}: disk ${vdev} is ${format}; convert it: qemu-img convert -O raw ${target} NEW.img`,
-      );
-    return images.add(target, `disk ${vdev}`);
+    const sha256 = images.add(target, `disk ${vdev}`);
+    const { bytes } = images.contents.get(sha256)!;
+    // What is wrong with an image is said here, with its path.
+    if (format === 'qcow2') new Qcow2(bytes, target);
+    else if (isQcow2(bytes)) warn(`${config.name}: disk ${vdev}: ${target} is a qcow2 image, and is taken as raw`);
+    return sha256;
   });
   return { config, kernel, ...ramdisk, ...(disks.length > 0 ? { disks } : {}) };
 }

@@ -1,4 +1,5 @@
 import { type Disk, Disk as DiskImage, type Overlay } from '../backends/blkif/disk.ts';
+import { Qcow2 } from '../backends/blkif/qcow2.ts';
 import { Vbd, type VbdState } from '../backends/blkif/vbd.ts';
 import { Switch, type SwitchState } from '../backends/netif/switch.ts';
 import { Vif, type VifState } from '../backends/netif/vif.ts';
@@ -120,9 +121,10 @@ export class Devices {
     }));
   }
 
-  #disk(domain: string, { vdev, readOnly }: DiskConfig, { bytes }: Image): Disk {
+  #disk(domain: string, { vdev, format, readOnly }: DiskConfig, { bytes, name: file }: Image): Disk {
     const name = `${domain}/${vdev}`;
-    const disk = this.#disks.get(name) ?? new DiskImage(bytes, readOnly);
+    const make = () => new DiskImage(format === 'qcow2' ? new Qcow2(bytes, file) : bytes, readOnly);
+    const disk = this.#disks.get(name) ?? make();
     this.#disks.set(name, disk);
     return disk;
   }

@@ -18,6 +18,11 @@ const WANTED: readonly { readonly name: string; readonly via?: true; readonly us
   { name: 'linux-image-amd64', via: true, use: 'Linux: PV, PVH, PVHVM' },
   { name: 'busybox-static', use: 'user space of the Linux guests' },
   { name: 'xen-utils-4.17', use: 'hvmloader, xen-shim' },
+  { name: 'xenstore-utils', use: 'xenstore-ls and friends in the Linux guests' },
+  { name: 'libxenstore4', use: 'a library of xenstore-utils' },
+  { name: 'libxentoolcore1', use: 'a library of xenstore-utils' },
+  { name: 'libc6', use: 'a library of xenstore-utils' },
+  { name: 'libgcc-s1', use: 'a library of xenstore-utils' },
   { name: 'memtest86+', use: 'memtest86+' },
   { name: 'seabios', use: 'SeaBIOS' },
 ];

@@ -8,12 +8,35 @@ export interface Overlay {
   readonly blocks: readonly (readonly [block: number, content: Uint8Array])[];
 }
 
+/** What a disk begins with. */
+export interface DiskContent {
+  /** Bytes. */
+  readonly length: number;
+  /** Fills `into` from `offset` on; all of it lies within `length`. */
+  read(offset: number, into: Uint8Array): void;
+}
+
+/** A file that is the disk, byte for byte. */
+class RawContent implements DiskContent {
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+  get length(): number {
+    return this.#bytes.length;
+  }
+  read(offset: number, into: Uint8Array): void {
+    into.set(this.#bytes.subarray(offset, offset + into.length));
+  }
+}
+
 /**
  * A disk: a base that is never altered, and an overlay of the blocks written since, in memory. The last sector may be
  * cut off: what is beyond the base's end reads as zeros.
  */
 export class Disk {
-  readonly base: Uint8Array;
+  readonly base: DiskContent;
   readonly readOnly: boolean;
   readonly #overlay = new Map<number, Uint8Array>();
   /** Contents that a saved overlay holds too. */
@@ -21,8 +44,8 @@ export class Disk {
   /** Writes and discards so far: for digests. */
   writes = 0;
 
-  constructor(base: Uint8Array, readOnly: boolean) {
-    this.base = base;
+  constructor(base: Uint8Array | DiskContent, readOnly: boolean) {
+    this.base = base instanceof Uint8Array ? new RawContent(base) : base;
     this.readOnly = readOnly;
   }
 
@@ -40,10 +63,7 @@ export class Disk {
     this.#blocks(sector, into.length, (block, at, done, count) => {
       const changed = this.#overlay.get(block);
       if (changed) into.set(changed.subarray(at, at + count), done);
-      else {
-        const from = block * BLOCK_BYTES + at;
-        into.set(this.base.subarray(from, from + count), done);
-      }
+      else this.base.read(block * BLOCK_BYTES + at, into.subarray(done, done + count));
     });
   }
 
@@ -69,7 +89,8 @@ export class Disk {
 
   /** The content as it is now. */
   content(): Uint8Array {
-    const all = this.base.slice();
+    const all = new Uint8Array(this.base.length);
+    this.base.read(0, all);
     for (const [block, content] of this.#overlay)
       all.set(content.subarray(0, Math.min(BLOCK_BYTES, all.length - block * BLOCK_BYTES)), block * BLOCK_BYTES);
     return all;
@@ -94,7 +115,9 @@ export class Disk {
     const there = this.#overlay.get(block);
     if (there && !this.#shared.has(there)) return there;
     const own = new Uint8Array(BLOCK_BYTES);
-    own.set(there ?? this.base.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES));
+    const from = block * BLOCK_BYTES;
+    if (there) own.set(there);
+    else this.base.read(from, own.subarray(0, Math.min(BLOCK_BYTES, this.base.length - from)));
     this.#overlay.set(block, own);
     return own;
   }

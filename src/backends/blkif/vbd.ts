@@ -13,6 +13,7 @@ import {
   type Segment,
 } from './abi.ts';
 import { type Disk, SECTOR_BYTES } from './disk.ts';
+import { Qcow2Error } from './qcow2.ts';
 
 /** From a request's notification to its response: 100 µs, a fast disk. */
 const LATENCY_TICKS = 100_000;
@@ -194,9 +195,19 @@ export class Vbd implements DeviceType {
     const raw = queue.ring.take();
     const passing: MappedGrant[] = [];
     const request = parseRequest(raw, this.#layout, (ref) => this.#page(queue, ref, true, passing)?.page);
-    const status = this.#execute(queue, request, passing);
+    const status = this.#tried(() => this.#execute(queue, request, passing));
     for (const { handle } of passing) this.#services.unmapGrant(handle);
     queue.ring.respond(responseBytes(this.#layout, request.id, request.operation, status));
+  }
+
+  /** A disk whose image turns out to be damaged gives I/O errors where it is. */
+  #tried(execute: () => number): number {
+    try {
+      return execute();
+    } catch (error) {
+      if (error instanceof Qcow2Error) return BLKIF_RSP.ERROR;
+      throw error;
+    }
   }
 
   #execute(queue: Queue, request: BlkifRequest, passing: MappedGrant[]): number {

@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from '../../memory/frames.ts';
-import { byte, method, named, processor, returns, scope, string } from './aml.ts';
+import { dsdtCode } from './dsdt.ts';
 import { ACPI_INFO_ADDRESS, LAPIC_ADDRESS } from './layout.ts';
 
 /** Bytes to put at a guest-physical address, and the extent that the memory map tells of. */
@@ -22,8 +22,8 @@ export interface AcpiCpus {
  *     fc001000 FACS    fc001040 DSDT    fc007ce0 FADT 1    fc007d60 FADT 5    fc007e70 MADT, XSDT, RSDT
  *     next page: RSDP, 64 bytes (or at fffc0 for a Linux that looks for it only there)
  *
- * The DSDT here declares the processors and the handler of the hotplug event only, so it is shorter than Xen's; the
- * tables behind it keep Xen's addresses.
+ * The DSDT here declares the domain's own processors only, so it is shorter than Xen's; the tables behind it keep Xen's
+ * addresses.
  */
 const TABLES = ACPI_INFO_ADDRESS + PAGE_SIZE;
 const FACS = TABLES;
@@ -159,22 +159,8 @@ function madtTable({ maxVcpus, vcpus }: AcpiCpus): Uint8Array {
   return header('APIC', 2, bytes);
 }
 
-function dsdtTable({ maxVcpus, vcpus }: AcpiCpus): Uint8Array {
-  const processors = Array.from({ length: maxVcpus }, (_, cpu) =>
-    processor(
-      `PR${cpu.toString(16).toUpperCase().padStart(2, '0')}`,
-      cpu,
-      0xb010,
-      6,
-      named('_HID', string('ACPI0007')),
-      named('_UID', byte(cpu)),
-      method('_STA', returns(byte(cpu < vcpus ? 0x0f : 0))),
-    ),
-  );
-  const aml = [...scope('\\_SB', ...processors), ...scope('\\_GPE', method('_E02'))];
-  const bytes = new Uint8Array(HEADER_BYTES + aml.length);
-  bytes.set(aml, HEADER_BYTES);
-  return header('DSDT', 5, bytes);
+function dsdtTable({ maxVcpus }: AcpiCpus): Uint8Array {
+  return table('DSDT', 5, Uint8Array.from(dsdtCode(maxVcpus, MADT + 44, MADT + 9)));
 }
 
 function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
