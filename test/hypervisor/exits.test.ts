@@ -43,6 +43,8 @@ describe('CPUID', () => {
     expect(leaf(0x40000004)).toEqual({ eax: 0x5c, ebx: 0, ecx: domain.id, edx: 0 });
     expect(leaf(1).ecx >>> 31).toBe(1);
     expect(leaf(0x80000001).edx & (1 << 29)).not.toBe(0);
+    // The TSC is invariant: Linux trusts it on several processors of this vendor only then.
+    expect(leaf(0x80000007)).toMatchObject({ eax: 0, ebx: 0, ecx: 0, edx: 1 << 8 });
     for (const none of [2, 0x40000005, 0x40000006, 0x40000100, 0x80000009, 0x20000000]) {
       expect(leaf(none)).toEqual({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
     }

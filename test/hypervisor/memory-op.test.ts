@@ -55,6 +55,20 @@ describe.each(WIDTHS)('memory_op from a caller with %i-byte longs', (width) => {
     expect(domain.pages).toBe(RAM_PAGES);
   });
 
+  test('a machine without frames: what there is, extent by extent, and more when another domain gives back', () => {
+    const { frames } = f.engine;
+    domain.maxPages = 4096;
+    const other = f.domain();
+    while (frames.freeFrames > 10) frames.allocate();
+    expect(reservation(XENMEM.populate_physmap, [512, 520, 528], { order: 2 })).toBe(2);
+    expect([domain.p2m.mfn(528), frames.freeFrames, domain.pages]).toEqual([-1, 2, RAM_PAGES + 8]);
+    expect(reservation(XENMEM.populate_physmap, [600, 601, 602])).toBe(2);
+    expect(reservation(XENMEM.populate_physmap, [602])).toBe(0);
+    f.xen.physmap.remove(other, 20);
+    expect(reservation(XENMEM.populate_physmap, [602, 603])).toBe(1);
+    expect(frames.freeFrames).toBe(0);
+  });
+
   test('reservations that cannot be: 0 extents', () => {
     expect(reservation(XENMEM.populate_physmap, [100], { domid: 0 })).toBe(0);
     expect(reservation(XENMEM.populate_physmap, [100], { domid: 77 })).toBe(0);

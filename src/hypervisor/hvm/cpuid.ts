@@ -73,6 +73,11 @@ const XEN_LEAVES = 5;
 const SIGNATURE = 0x00060fb1;
 const BRAND = 'rexen virtual processor';
 const OSXSAVE = 1 << 27;
+/**
+ * Leaf 0x80000007, EDX: the TSC runs at one rate and never stops. Xen shows it to domains that never migrate (xl.cfg,
+ * nomigrate), as ours do; without it Linux with several vcpus complains that TSCs are not synchronized.
+ */
+const INVARIANT_TSC = 1 << 8;
 
 type Leaf = readonly [eax: number, ebx: number, ecx: number, edx: number];
 const ZERO: Leaf = [0, 0, 0, 0];
@@ -135,6 +140,8 @@ function extended(leaf: number, who: CpuidContext): Leaf {
       return [0x01ff01ff, 0x01ff01ff, 0x40020140, 0x40020140];
     case 0x80000006:
       return [0, 0x42004200, 0x02008140, 0x00808140];
+    case 0x80000007:
+      return [0, 0, 0, INVARIANT_TSC];
     case 0x80000008:
       return [0x00003028, 0, 0, 0];
     case 0x80000021:

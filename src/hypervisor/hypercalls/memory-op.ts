@@ -25,6 +25,8 @@ const OPS: Readonly<Record<number, Op>> = {
   [XENMEM.populate_physmap]: (call, arg) =>
     extents(call, arg, (domain, gfn, pages) => {
       if (gfn + pages > MAX_GFN || domain.pages + pages > domain.maxPages) return false;
+      // All of an extent or nothing of it, also when the machine runs out.
+      if (pages > call.xen.engine.frames.freeFrames) return false;
       for (let i = 0; i < pages; i++) if (!call.xen.physmap.populate(domain, gfn + i)) return false;
       return true;
     }),
