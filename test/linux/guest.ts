@@ -20,22 +20,23 @@ import { openRecording } from '../../src/log/recording.ts';
 import { selectEvents } from '../../src/log/select.ts';
 import type { MachineEvent } from '../../src/log/event.ts';
 import type { KindName } from '../../src/log/kinds.ts';
-import { sessionConfig } from '../../src/session.ts';
+import type { MachineConfig } from '../../src/machine/config.ts';
+import { type SessionDomain, sessionConfig } from '../../src/session.ts';
 import { divergenceText } from '../../replay/divergence.ts';
 import { ReplaySession } from '../../replay/session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
 import { Timeline } from '../../replay/timeline.ts';
 import { debianImage } from '../support/images.ts';
+import { KERNEL_OPTIONS } from './options.ts';
+
+export { KERNEL_OPTIONS };
 
 /** What every test here needs. */
 export const IMAGES = [debianImage('boot/vmlinuz-*-cloud-amd64'), debianImage('bin/busybox')];
 
-/** Without the kernel's tests of its own ciphers, which are half of a boot. */
-export const KERNEL_OPTIONS = 'console=hvc0 panic=-1 cryptomgr.notests';
-
 /** Complaints that a healthy kernel never prints. */
 export const COMPLAINTS =
-  /WARNING: CPU|BUG:|Oops|Call Trace|\bstall|clocksource: .*(unstable|skew)|hung task|Kernel panic/;
+  /WARNING: CPU|BUG:|Oops|Call Trace|\bstall|(clocksource|tsc): .*(unstable|skew|excessive)|hung task|Kernel panic/;
 
 export interface LinuxOptions {
   /** More lines of each domain's configuration; one domain an entry. */
@@ -44,7 +45,13 @@ export interface LinuxOptions {
   readonly script: string;
   /** Operators' commands, each when the consoles have printed a text. */
   readonly operator?: readonly { readonly when: string; readonly command: string }[];
+  /** Text of a domain that `xl create later.cfg` makes. */
+  readonly later?: string;
+  /** A folder whose files are added to the initramfs. */
+  readonly initrdDir?: string;
   readonly maxTicks?: number;
+  /** Of the machine; default: as many pcpus as the largest domain has vcpus. */
+  readonly machine?: Partial<MachineConfig>;
 }
 
 export interface RecordedLinux {
@@ -52,14 +59,20 @@ export interface RecordedLinux {
   /** By domain's name. */
   readonly console: ReadonlyMap<string, string>;
   readonly file: MemoryFile;
+  /** Operators' commands that were refused, and why. */
+  readonly refused: readonly string[];
   events(...kinds: KindName[]): MachineEvent[];
 }
 
 /** Records domains `linux`, `linux2` … with 96 MiB, unless their lines say otherwise. */
 export async function recordLinux({ domains = [''], ...options }: LinuxOptions): Promise<RecordedLinux> {
   const images = new ImageTable();
-  const { kernel, initramfs } = linuxGuest({});
-  const loaded = domains.map((lines, i) => {
+  const { kernel, initramfs } = linuxGuest({ initrdDir: options.initrdDir });
+  const load = (text: string) =>
+    loadDomainText(text, 'linux.cfg', images, (warning) => {
+      throw new Error(warning);
+    });
+  const loaded: SessionDomain[] = domains.map((lines, i) => {
     const text = [
       `name = "${i === 0 ? 'linux' : `linux${i + 1}`}"`,
       'type = "pvh"',
@@ -70,15 +83,16 @@ export async function recordLinux({ domains = [''], ...options }: LinuxOptions):
       lines,
       '',
     ].join('\n');
-    return loadDomainText(text, 'linux.cfg', images, (warning) => {
-      throw new Error(warning);
-    });
+    return load(text);
   });
-  const config = sessionConfig(loaded);
+  if (options.later !== undefined) loaded.push({ ...load(options.later), later: 'later.cfg' });
+  const config = sessionConfig(loaded, options.machine);
   const file = new MemoryFile();
   const { session, writer, close } = startRecording(config, images, file);
   submitWallclock(session.machine.door, DEFAULT_WALLCLOCK_MS);
   submitDisks(session, config);
+  const refused: string[] = [];
+  session.onRefused = (command, why) => refused.push(`${command}: ${why}`);
   const console = new Map<string, string>();
   const waiting = [...(options.operator ?? [])];
   session.onConsole((domain, bytes) => {
@@ -91,7 +105,7 @@ export async function recordLinux({ domains = [''], ...options }: LinuxOptions):
   const result = await recordSession(session, { writer, script, maxTicks: options.maxTicks ?? 20_000_000_000 });
   close();
   const recording = openRecording(file);
-  return { result, console, file, events: (...kinds) => [...selectEvents(recording, { kinds })] };
+  return { result, console, file, refused, events: (...kinds) => [...selectEvents(recording, { kinds })] };
 }
 
 /** Replays from the inputs alone and checks every effect. */
