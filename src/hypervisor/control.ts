@@ -62,9 +62,9 @@ export class ControlledDomain {
 
   /** Fills a grant entry on the guest's behalf (xc_dom_gnttab_seed). */
   seedGrant(ref: number, grantee: number, gfn: number): void {
-    const page = this.domain.grants.frames[Math.floor(ref / GRANTS_PER_FRAME)];
+    const page = this.domain.grants.frames[Math.floor(ref / GRANTS_PER_FRAME[1])];
     if (!page) throw new RangeError(`grant reference ${ref} is beyond the table`);
-    const at = (ref % GRANTS_PER_FRAME) * GRANT_ENTRY_BYTES;
+    const at = (ref % GRANTS_PER_FRAME[1]) * GRANT_ENTRY_BYTES[1];
     page.setU32(at, (GTF.permit_access | (grantee << 16)) >>> 0);
     page.setU32(at + 4, gfn);
   }
@@ -106,9 +106,12 @@ export class Control {
     readonly maxVcpus: number;
     readonly maxPages: number;
     readonly cpus?: readonly number[];
+    readonly maxGrantVersion?: number;
   }): ControlledDomain {
-    const { name, maxVcpus, maxPages, cpus } = options;
-    const domain = this.#xen.createDomain({ name, uuid: uuidBytes(options.uuid), vcpus: maxVcpus, maxPages });
+    const { name, maxVcpus, maxPages, cpus, maxGrantVersion } = options;
+    const grants = maxGrantVersion === undefined ? {} : { maxGrantVersion };
+    const uuid = uuidBytes(options.uuid);
+    const domain = this.#xen.createDomain({ name, uuid, vcpus: maxVcpus, maxPages, ...grants });
     if (cpus && cpus.length > 0) {
       const affinity = cpus.reduce((mask, cpu) => mask | (1n << BigInt(cpu)), 0n);
       for (const vcpu of domain.vcpus) vcpu.affinity = affinity;

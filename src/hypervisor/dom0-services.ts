@@ -118,10 +118,7 @@ export class Dom0Services {
   }
 
   #copyEnd(domain: number, ref: number, offset: number, length: number, out: boolean): number {
-    const status =
-      offset + length > PAGE_SIZE
-        ? GNTST.bad_copy_arg
-        : (this.#xen.find(domain)?.grants.check(ref, DOM0, out) ?? GNTST.bad_domain);
+    const status = offset + length > PAGE_SIZE ? GNTST.bad_copy_arg : this.#reachable(domain, ref, offset, length, out);
     const [guest, own] = [
       { domain, name: ref, offset },
       { domain: DOM0, name: 0, offset: 0 },
@@ -139,5 +136,15 @@ export class Dom0Services {
       status: Math.min(status, 0),
     });
     return status;
+  }
+
+  /** The frame that a copy may touch there, or a negative GNTST. */
+  #reachable(domain: number, ref: number, offset: number, length: number, out: boolean): number {
+    const grants = this.#xen.find(domain)?.grants;
+    const window = grants?.window(ref, DOM0, out, (id) => this.#xen.find(id)?.grants) ?? GNTST.bad_domain;
+    if (typeof window === 'number') return window;
+    return offset >= window.offset && offset + length <= window.offset + window.length
+      ? window.mfn
+      : GNTST.general_error;
   }
 }

@@ -19,6 +19,8 @@ export interface DomainOptions {
   readonly maxEventChannel?: number;
   readonly maxGrantFrames?: number;
   readonly maxMaptrackFrames?: number;
+  /** 1 or 2. */
+  readonly maxGrantVersion?: number;
 }
 
 /** Where the fields of the shared info page are for a domain of one width. */

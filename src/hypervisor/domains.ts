@@ -16,8 +16,8 @@ import { HvmExits } from './hvm/exits.ts';
 import type { Xen } from './hypervisor.ts';
 import { Vcpu } from './vcpu.ts';
 
-/** xl's defaults (max_event_channels, max_grant_frames, max_maptrack_frames). */
-const DEFAULTS = { maxEventChannel: 1023, maxGrantFrames: 64, maxMaptrackFrames: 1024 } as const;
+/** xl's defaults (max_event_channels, max_grant_frames, max_maptrack_frames, max_grant_version). */
+const DEFAULTS = { maxEventChannel: 1023, maxGrantFrames: 64, maxMaptrackFrames: 1024, maxGrantVersion: 2 } as const;
 /** Vcpus whose vcpu_info has a place before it is registered: 32 in the shared page, the rest in one more. */
 export const MAX_VCPUS = LEGACY_MAX_VCPUS + PAGE_SIZE / VCPU_INFO_BYTES;
 
@@ -42,7 +42,11 @@ export class Domains {
     this.dom0.events = new EventChannels(this.dom0, this.services, this.services.maxPorts, xen.log, (id) =>
       this.get(id),
     );
-    this.dom0.grants = new GrantTable(this.dom0, engine, xen.refs, 0, DEFAULTS.maxMaptrackFrames);
+    this.dom0.grants = new GrantTable(this.dom0, engine, xen.refs, {
+      frames: 0,
+      maptrack: DEFAULTS.maxMaptrackFrames,
+      version: DEFAULTS.maxGrantVersion,
+    });
     this.#byId.set(0, this.dom0);
   }
 
@@ -80,13 +84,11 @@ export class Domains {
     domain.physical.onWrite = (mfn) => engine.frameWritten(mfn);
     domain.p2m.onChange = () => engine.p2mChanged(domain.p2m);
     domain.shared = this.#xenFrame(domain);
-    domain.grants = new GrantTable(
-      domain,
-      engine,
-      refs,
-      options.maxGrantFrames ?? DEFAULTS.maxGrantFrames,
-      options.maxMaptrackFrames ?? DEFAULTS.maxMaptrackFrames,
-    );
+    domain.grants = new GrantTable(domain, engine, refs, {
+      frames: options.maxGrantFrames ?? DEFAULTS.maxGrantFrames,
+      maptrack: options.maxMaptrackFrames ?? DEFAULTS.maxMaptrackFrames,
+      version: options.maxGrantVersion ?? DEFAULTS.maxGrantVersion,
+    });
     domain.grants.grow(1);
     this.#makeEvents(domain, options.maxEventChannel ?? DEFAULTS.maxEventChannel);
     domain.params[HVM_PARAM.TRIPLE_FAULT_REASON] = BigInt(SHUTDOWN.reboot);

@@ -209,7 +209,7 @@ export class Toolstack {
         throw new ToolstackError(
           `a domain with the name or UUID of ${config.name} is there already (id ${other.domain.id})`,
         );
-    const { name, uuid, maxVcpus, maxMemoryMiB, cpus, cpuWeight: weight } = config;
+    const { name, uuid, maxVcpus, maxMemoryMiB, cpus, cpuWeight: weight, maxGrantVersion } = config;
     const domain = this.#hypervisor.createDomain({
       name,
       uuid,
@@ -217,6 +217,7 @@ export class Toolstack {
       maxPages: (maxMemoryMiB * 2 ** 20) / PAGE_SIZE + EXTRA_PAGES,
       ...(cpus === undefined ? {} : { cpus }),
       ...(weight === undefined ? {} : { weight }),
+      ...(maxGrantVersion === undefined ? {} : { maxGrantVersion }),
     });
     try {
       this.#build(domain, config, images);

@@ -48,6 +48,8 @@ export interface CreateOptions {
   readonly maxPages: number;
   readonly cpus?: readonly number[];
   readonly weight?: number;
+  /** Highest version of the grant table, 1 or 2. */
+  readonly maxGrantVersion?: number;
 }
 
 /** One vcpu as `xl vcpu-list` shows it. */

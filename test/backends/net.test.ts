@@ -192,7 +192,7 @@ describe('a virtual interface', () => {
       for (let i = 0; i < 100; i++) a.sendFrame(30, frame(ALL, MAC_A));
       a.turn();
     }
-    expect(b.vif.save().waiting).toHaveLength(256);
+    expect(b.vif.save().queues[0]!.waiting).toHaveLength(256);
   });
 
   test.each([
@@ -223,7 +223,7 @@ describe('a virtual interface', () => {
     a.sendFrame(30, frame(ALL, MAC_A));
     a.turn();
     const state = structuredClone(b.vif.save());
-    expect(state.waiting).toHaveLength(1);
+    expect(state.queues[0]!.waiting).toHaveLength(1);
     b.vif.restore(state);
     expect(b.vif.save()).toEqual(state);
     b.offer(40);
@@ -236,5 +236,103 @@ describe('a virtual interface', () => {
     a.vif.remove();
     b.vif.remove();
     expect([a.services.mapped.size, a.services.handlers.size, a.services.timers.size]).toEqual([0, 0, 0]);
+  });
+});
+
+describe('several queues', () => {
+  /** A UDP frame of one flow; the rest of it is the same. */
+  const udp = (port: number): Uint8Array => {
+    const bytes = frame(ALL, MAC_A, 60, 0);
+    bytes.set([8, 0, 0x45], 12);
+    bytes.set([17], 23);
+    bytes.set([10, 0, 0, 1, 10, 0, 0, 2, port >> 8, port & 255], 26);
+    return bytes;
+  };
+  /** Two queues with rings, one port each; requests are written by hand. */
+  const setup = (more: Record<string, string> = {}) => {
+    const services = new FakeServices();
+    const bridge = new Switch();
+    const store = new FakeStore();
+    const rings = [0, 1].map((i) => {
+      const [tx, rx] = [services.grant(3, 100 + i), services.grant(3, 110 + i)].map(
+        (page) => new DataView(page.buffer),
+      );
+      for (const ring of [tx!, rx!]) for (const at of [4, 12]) ring.setUint32(at, 1, true);
+      services.offered.add(`3:${20 + i}`);
+      for (let slot = 0; slot < 64; slot++) {
+        rx!.setUint16(64 + 8 * slot, slot, true);
+        rx!.setUint32(68 + 8 * slot, 200 + 64 * i + slot, true);
+        services.grant(3, 200 + 64 * i + slot);
+      }
+      rx!.setUint32(0, 64, true);
+      return { tx: tx!, rx: rx!, got: () => rx!.getUint32(8, true) };
+    });
+    const vif = new Vif(services, store, { domain: 3, front: '/f', back: '/b' }, bridge);
+    const nodes: Record<string, string> = { 'request-rx-copy': '1', 'multi-queue-num-queues': '2' };
+    for (const i of [0, 1])
+      Object.assign(nodes, {
+        [`queue-${i}/tx-ring-ref`]: `${100 + i}`,
+        [`queue-${i}/rx-ring-ref`]: `${110 + i}`,
+        [`queue-${i}/event-channel`]: `${20 + i}`,
+      });
+    for (const [name, value] of Object.entries({ ...nodes, ...more, state: '4' })) store.write(`/f/${name}`, value);
+    return { services, bridge, store, vif, rings };
+  };
+  const from: SwitchPort = { name: 'outside', receive: () => {} };
+
+  test('are offered, connected and closed', () => {
+    const { services, store, vif } = setup();
+    expect([store.read('/b/multi-queue-max-queues'), store.read('/b/state')]).toEqual(['4', '4']);
+    expect([services.mapped.size, services.handlers.size]).toEqual([4, 2]);
+    vif.remove();
+    expect([services.mapped.size, services.handlers.size]).toEqual([0, 0]);
+  });
+
+  test.each([
+    ['one queue names no ring', { 'queue-1/rx-ring-ref': '999' }],
+    ['there are more than offered', { 'multi-queue-num-queues': '5' }],
+    ['their number is none', { 'multi-queue-num-queues': '1.5' }],
+  ])('are refused, with nothing held, if %s', (_, more) => {
+    const { services, store } = setup(more);
+    expect([store.read('/b/state'), services.mapped.size, services.handlers.size]).toEqual(['5', 0, 0]);
+  });
+
+  test('a flow keeps its queue, and flows take all of them', () => {
+    const { bridge, rings } = setup();
+    for (let i = 0; i < 10; i++) bridge.send(from, packet(udp(53)));
+    expect(rings.map(({ got }) => got()).sort((a, b) => a - b)).toEqual([0, 10]);
+    for (let port = 1000; port < 1040; port++) bridge.send(from, packet(udp(port)));
+    const counts = rings.map(({ got }) => got());
+    expect(counts[0]! + counts[1]!).toBe(50);
+    expect(Math.min(...counts)).toBeGreaterThan(10);
+    // What is no IP goes to the first.
+    const before = rings[0]!.got();
+    bridge.send(from, packet(frame(ALL, MAC_A, 60, 1)));
+    expect(rings[0]!.got()).toBe(before + 1);
+  });
+
+  test('send, each by its own ring, and are saved and put back', () => {
+    const { services, bridge, vif, rings } = setup();
+    const got: number[] = [];
+    bridge.plug({ name: 'listener', receive: ({ bytes }) => got.push(bytes[20]!) });
+    const send = (queue: number, fill: number) => {
+      services.grant(3, 300 + queue).set(frame(MAC_B, MAC_A, 60, fill));
+      const { tx } = rings[queue]!;
+      const at = tx.getUint32(0, true);
+      tx.setUint32(64 + 12 * at, 300 + queue, true);
+      tx.setUint16(64 + 12 * at + 10, 60, true);
+      tx.setUint32(0, at + 1, true);
+    };
+    send(1, 7);
+    send(0, 6);
+    services.signal();
+    services.pass(LATENCY);
+    const state = structuredClone(vif.save());
+    vif.restore(state);
+    expect(vif.save()).toEqual(state);
+    send(1, 8);
+    services.signal();
+    services.pass(LATENCY);
+    expect(got).toEqual([6, 7, 8]);
   });
 });

@@ -16,8 +16,8 @@ beforeEach(() => {
 
 const grant = (ref: number, gfn: number, flags: number = GTF.permit_access, to = 0) => {
   const [page] = domain.grants.frames;
-  page!.setU32(ref * GRANT_ENTRY_BYTES, (flags | (to << 16)) >>> 0);
-  page!.setU32(ref * GRANT_ENTRY_BYTES + 4, gfn);
+  page!.setU32(ref * GRANT_ENTRY_BYTES[1], (flags | (to << 16)) >>> 0);
+  page!.setU32(ref * GRANT_ENTRY_BYTES[1] + 4, gfn);
 };
 const flags = (ref: number) => domain.grants.entry(ref)!.flags;
 

@@ -22,6 +22,13 @@ export const GNTTABOP = {
  *
  *     0        2        4                 8
  *     ├─flags──┼─domid──┼──────frame──────┤      flags: type 1..0 │ readonly 2 │ reading 3 │ writing 4 │ … │ sub-page 8
+ *
+ * Version 2 entry, 16 bytes; reading and writing are in pages of their own, 2 bytes a reference:
+ *
+ *     0        2        4          6        8                                  16
+ *     ├─flags──┼─domid──┼───────unused──────┼──────────────frame───────────────┤      a whole page
+ *     ├─flags──┼─domid──┼─offset───┼─length─┼──────────────frame───────────────┤      sub-page
+ *     ├─flags──┼─domid──┼─domid────┼─unused─┼─────ref──────┼──────unused───────┤      transitive: another domain's grant
  */
 export const GTF = {
   invalid: 0,
@@ -36,9 +43,13 @@ export const GTF = {
   transfer_committed: 32,
   transfer_completed: 64,
 } as const;
-export const GRANT_ENTRY_BYTES = 8;
+/** By version. */
+export const GRANT_ENTRY_BYTES = { 1: 8, 2: 16 } as const;
 /** Entries a page of the table holds. */
-export const GRANTS_PER_FRAME = 512;
+export const GRANTS_PER_FRAME = { 1: 512, 2: 256 } as const;
+export const STATUSES_PER_FRAME = 2048;
+/** GNTTAB_NR_RESERVED_ENTRIES: made by the toolstack for the console and the store. */
+export const NR_RESERVED_GRANTS = 8;
 
 export const GNTMAP = {
   device_map: 1,

@@ -1,8 +1,12 @@
 import type { Engine } from '../../cpu/engine.ts';
-import { GNTST, GRANT_ENTRY_BYTES, GRANTS_PER_FRAME, GTF } from '../abi/grant-table.ts';
+import { PAGE_SIZE } from '../../memory/frames.ts';
+import { E } from '../abi/errno.ts';
+import { GNTST, GTF, NR_RESERVED_GRANTS } from '../abi/grant-table.ts';
 import type { Domain } from '../domain.ts';
-import { FrameView } from '../frame-view.ts';
+import type { FrameView } from '../frame-view.ts';
+import { MAX_GFN } from '../mm/physmap.ts';
 import type { FrameRefs } from '../mm/frame-refs.ts';
+import { GrantEntries, type GrantEntriesState, type GrantEntry } from './entries.ts';
 
 /** How often a grant is in use, and the frame it stood for when its first user came. */
 interface Active {
@@ -22,66 +26,112 @@ export interface MapTrack {
   mfn: number;
 }
 
+/** What a copy may touch of a granted page. */
+export interface GrantWindow {
+  readonly mfn: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
 export interface GrantTableState {
-  frames: number[];
+  entries: GrantEntriesState;
   active: [number, Active][];
   maptrack: (MapTrack | null)[];
 }
 
 /**
- * One domain's grant table, version 1: the pages of entries that it shares with Xen, which of its grants others use,
- * and which grants of others it has mapped. Methods return GNTST_* codes.
+ * One domain's grant table: the entries that it shares with Xen, which of its grants others use, and which grants of
+ * others it has mapped. Methods return GNTST_* codes.
  */
 export class GrantTable {
   readonly domain: Domain;
-  readonly maxFrames: number;
   readonly maxMaptrack: number;
-  readonly frames: FrameView[] = [];
-  readonly #engine: Engine;
+  /** Highest version that the domain may choose (xl: max_grant_version). */
+  readonly maxVersion: number;
+  readonly entries: GrantEntries;
   readonly #refs: FrameRefs;
   readonly #active = new Map<number, Active>();
   readonly #maptrack: (MapTrack | undefined)[] = [];
 
-  constructor(domain: Domain, engine: Engine, refs: FrameRefs, maxFrames: number, maxMaptrack: number) {
+  constructor(
+    domain: Domain,
+    engine: Engine,
+    refs: FrameRefs,
+    limits: { readonly frames: number; readonly maptrack: number; readonly version: number },
+  ) {
     this.domain = domain;
-    this.maxFrames = maxFrames;
-    this.maxMaptrack = maxMaptrack;
-    this.#engine = engine;
+    this.maxMaptrack = limits.maptrack;
+    this.maxVersion = limits.version;
+    this.entries = new GrantEntries(domain, engine, limits.frames);
     this.#refs = refs;
+  }
+
+  get frames(): readonly FrameView[] {
+    return this.entries.frames;
+  }
+  get maxFrames(): number {
+    return this.entries.maxFrames;
   }
 
   /** Grows to `count` frames. @returns false beyond the maximum or without memory */
   grow(count: number): boolean {
-    if (count > this.maxFrames || this.#engine.frames.freeFrames < count - this.frames.length) return false;
-    while (this.frames.length < count) {
-      const mfn = this.#engine.frames.allocate();
-      this.domain.xenFrames.set(mfn, -1);
-      this.frames.push(new FrameView(this.#engine, mfn));
-    }
-    return true;
+    return this.entries.grow(count);
   }
 
   /** The entry of `ref`, or undefined if the table does not reach so far. */
-  entry(ref: number): { flags: number; domid: number; frame: number } | undefined {
-    const page = this.frames[Math.floor(ref / GRANTS_PER_FRAME)];
-    if (!page) return undefined;
-    const at = (ref % GRANTS_PER_FRAME) * GRANT_ENTRY_BYTES;
-    const head = page.u32(at);
-    return { flags: head & 0xffff, domid: head >>> 16, frame: page.u32(at + 4) };
+  entry(ref: number): GrantEntry | undefined {
+    return this.entries.read(ref);
   }
 
-  /** What `who` may do with `ref` now. @returns the mfn, or a negative GNTST */
+  /**
+   * GNTTABOP_set_version. `release` frees a frame that Xen shared. @returns 0 or an errno: ENOSYS if the toolstack does
+   * not allow it, EBUSY while others use grants beside the reserved ones
+   */
+  setVersion(version: 1 | 2, release: (mfn: number) => void): number {
+    if (version > this.maxVersion) return E.NOSYS;
+    if (version === this.entries.version) return 0;
+    for (const ref of this.#active.keys()) if (ref >= NR_RESERVED_GRANTS) return E.BUSY;
+    return this.entries.setVersion(version, release);
+  }
+
+  /** What `who` may do with the whole page of `ref` now. @returns the mfn, or a negative GNTST */
   check(ref: number, who: number, readonly: boolean): number {
-    const entry = this.entry(ref);
+    const entry = this.entries.read(ref);
     if (!entry) return GNTST.bad_gntref;
-    if ((entry.flags & GTF.type_mask) !== GTF.permit_access || entry.domid !== who) return GNTST.general_error;
-    if (!readonly && (entry.flags & GTF.readonly) !== 0) return GNTST.general_error;
+    if (entry.piece || (entry.flags & GTF.type_mask) !== GTF.permit_access) return GNTST.general_error;
+    return this.#checkPage(ref, entry, who, readonly);
+  }
+
+  /**
+   * What `who` may copy of `ref` now: version 2 can grant a piece of a page, and pass on what another domain granted.
+   * @param tableOf finds that domain's table; absent, such a grant is an error
+   * @returns the piece, or a negative GNTST
+   */
+  window(
+    ref: number,
+    who: number,
+    readonly: boolean,
+    tableOf?: (domain: number) => GrantTable | undefined,
+  ): GrantWindow | number {
+    const entry = this.entries.read(ref);
+    if (!entry) return GNTST.bad_gntref;
+    if (entry.via) {
+      if (entry.domid !== who || (!readonly && (entry.flags & GTF.readonly) !== 0)) return GNTST.general_error;
+      // One step only: a grant that is passed on twice would need a walk without an end.
+      return tableOf?.(entry.via.domid)?.window(entry.via.ref, this.domain.id, readonly) ?? GNTST.general_error;
+    }
+    if ((entry.flags & GTF.type_mask) !== GTF.permit_access) return GNTST.general_error;
+    const mfn = this.#checkPage(ref, entry, who, readonly);
+    return mfn < 0 ? mfn : { mfn, offset: 0, length: PAGE_SIZE, ...entry.piece };
+  }
+
+  #checkPage(ref: number, entry: GrantEntry, who: number, readonly: boolean): number {
+    if (entry.domid !== who || (!readonly && (entry.flags & GTF.readonly) !== 0)) return GNTST.general_error;
     const active = this.#active.get(ref);
     if (active) return active.mfn;
-    const { p2m } = this.domain;
-    const mfn = p2m.mfn(entry.frame);
-    if (mfn < 0 || (!readonly && !p2m.isWritable(entry.frame)) || this.domain.xenFrames.has(mfn)) return GNTST.bad_page;
-    return mfn;
+    const { p2m, xenFrames } = this.domain;
+    const mfn = entry.frame < MAX_GFN ? p2m.mfn(entry.frame) : -1;
+    return mfn < 0 || (!readonly && !p2m.isWritable(entry.frame)) || xenFrames.has(mfn) ? GNTST.bad_page : mfn;
   }
 
   /** Takes `ref` into use for `who`. @returns the mfn, or a negative GNTST */
@@ -96,7 +146,7 @@ export class GrantTable {
     }
     if (readonly) active.readers++;
     else active.writers++;
-    this.#mark(ref, GTF.reading | (readonly ? 0 : GTF.writing), 0);
+    this.entries.mark(ref, GTF.reading | (readonly ? 0 : GTF.writing), 0);
     return mfn;
   }
 
@@ -105,9 +155,9 @@ export class GrantTable {
     if (!active) return;
     if (readonly) active.readers--;
     else active.writers--;
-    if (active.writers === 0) this.#mark(ref, 0, GTF.writing);
+    if (active.writers === 0) this.entries.mark(ref, 0, GTF.writing);
     if (active.writers + active.readers > 0) return;
-    this.#mark(ref, 0, GTF.reading);
+    this.entries.mark(ref, 0, GTF.reading);
     this.#active.delete(ref);
     this.#refs.put(active.mfn);
   }
@@ -123,16 +173,14 @@ export class GrantTable {
 
   /** The domain is gone, its table's frames with it; what others have mapped stays until they let go. */
   close(): void {
-    this.frames.length = 0;
+    this.entries.close();
   }
 
   /** Swaps two entries that nobody uses. */
   swap(a: number, b: number): number {
-    const [x, y] = [this.entry(a), this.entry(b)];
-    if (!x || !y) return GNTST.bad_gntref;
+    if (a >= this.entries.count || b >= this.entries.count) return GNTST.bad_gntref;
     if (this.inUse(a) || this.inUse(b)) return GNTST.eagain;
-    this.#put(a, y);
-    this.#put(b, x);
+    this.entries.swap(a, b);
     return GNTST.okay;
   }
 
@@ -155,30 +203,16 @@ export class GrantTable {
     for (const [handle, mapping] of this.#maptrack.entries()) if (mapping) yield [handle, mapping];
   }
 
-  #put(ref: number, entry: { flags: number; domid: number; frame: number }): void {
-    const page = this.frames[Math.floor(ref / GRANTS_PER_FRAME)];
-    const at = (ref % GRANTS_PER_FRAME) * GRANT_ENTRY_BYTES;
-    page.setU32(at, (entry.flags | (entry.domid << 16)) >>> 0);
-    page.setU32(at + 4, entry.frame);
-  }
-
-  #mark(ref: number, set: number, clear: number): void {
-    const page = this.frames[Math.floor(ref / GRANTS_PER_FRAME)];
-    if (!page) return; // closed
-    const at = (ref % GRANTS_PER_FRAME) * GRANT_ENTRY_BYTES;
-    page.setU32(at, ((page.u32(at) & ~clear) | set) >>> 0);
-  }
-
   save(): GrantTableState {
     return {
-      frames: this.frames.map((f) => f.mfn),
+      entries: this.entries.save(),
       active: [...this.#active].map(([ref, a]) => [ref, { ...a }]),
       maptrack: this.#maptrack.map((m) => (m ? { ...m } : null)),
     };
   }
 
   restore(state: GrantTableState): void {
-    this.frames.splice(0, Infinity, ...state.frames.map((mfn) => new FrameView(this.#engine, mfn)));
+    this.entries.restore(state.entries);
     this.#active.clear();
     for (const [ref, a] of state.active) this.#active.set(ref, { ...a });
     this.#maptrack.splice(0, Infinity, ...state.maptrack.map((m) => (m ? { ...m } : undefined)));

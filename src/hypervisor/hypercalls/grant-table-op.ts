@@ -1,11 +1,12 @@
 import { KIND } from '../../log/kinds.ts';
 import { PAGE_SIZE } from '../../memory/frames.ts';
-import { E, fail } from '../abi/errno.ts';
+import { E } from '../abi/errno.ts';
 import * as abi from '../abi/grant-table.ts';
 import { GNTCOPY, GNTMAP, GNTST, GNTTABOP } from '../abi/grant-table.ts';
-import { pfn, type Struct, type ValueOf } from '../abi/struct.ts';
+import { pfn, type Struct, u64, type ValueOf } from '../abi/struct.ts';
 import { DOMID } from '../abi/xen.ts';
 import type { Domain } from '../domain.ts';
+import type { GrantWindow } from '../grant-table/table.ts';
 import { MAX_GFN } from '../mm/physmap.ts';
 import { type Call, type Handler, MAX_BATCH } from './call.ts';
 
@@ -49,23 +50,35 @@ const OPS: Readonly<Record<number, Op>> = {
     return 0;
   }),
   [GNTTABOP.setup_table]: single(abi.setupTable, setupTable),
-  [GNTTABOP.set_version]: single(abi.setVersion, (call, op) => {
-    if (op.version !== 1 && op.version !== 2) fail(E.INVAL);
-    const asked = op.version;
-    op.version = 1;
-    return asked === 2 ? call.unimplemented(GNTTABOP.set_version) : 0;
-  }),
+  [GNTTABOP.set_version](call, arg, count) {
+    if (count !== 1) return -E.INVAL;
+    const op = call.guest.read(abi.setVersion, arg);
+    const { domain, xen } = call;
+    const { version } = op;
+    const known = version === 1 || version === 2;
+    const drop = (mfn: number) => xen.physmap.dropXenFrame(domain, mfn);
+    const error = known ? domain.grants.setVersion(version, drop) : E.INVAL;
+    // Whatever came of it, the caller learns which version it has.
+    op.version = domain.grants.entries.version;
+    call.guest.write(abi.setVersion, arg, op);
+    return -error;
+  },
   [GNTTABOP.get_version](call, arg, count) {
     if (count !== 1) return -E.INVAL;
     const op = call.guest.read(abi.getVersion, arg);
-    call.ownTarget(op.dom);
-    op.version = 1;
+    op.version = call.ownTarget(op.dom).grants.entries.version;
     call.guest.write(abi.getVersion, arg, op);
     return 0;
   },
-  /** Status frames are version 2's. */
-  [GNTTABOP.get_status_frames]: single(abi.getStatusFrames, (_call, op) => {
-    op.status = GNTST.general_error;
+  [GNTTABOP.get_status_frames]: single(abi.getStatusFrames, (call, op) => {
+    const domain = targetOf(call, op);
+    if (!domain) return 0;
+    const { statusFrames } = domain.grants.entries;
+    op.status = op.nr_frames > statusFrames.length ? GNTST.general_error : GNTST.okay;
+    for (let i = 0; op.status === GNTST.okay && i < op.nr_frames; i++) {
+      const gfn = domain.xenFrames.get(statusFrames[i].mfn) ?? NO_GFN;
+      call.guest.write(u64, op.frame_list + BigInt(8 * i), BigInt.asUintN(64, BigInt(gfn)));
+    }
     return 0;
   }),
   /** Page transfer is refused to translated guests. */
@@ -186,25 +199,32 @@ function copy(call: Call, op: CopyOp): void {
 function tryCopy(call: Call, op: CopyOp): number {
   if (op.source.offset + op.len > PAGE_SIZE || op.dest.offset + op.len > PAGE_SIZE) return GNTST.bad_copy_arg;
   const from = copyEnd(call, op.source, (op.flags & GNTCOPY.source_gref) !== 0, true);
-  if (from < 0) return from;
+  if (typeof from === 'number') return from;
   const to = copyEnd(call, op.dest, (op.flags & GNTCOPY.dest_gref) !== 0, false);
-  if (to < 0) return to;
+  if (typeof to === 'number') return to;
+  if (!reaches(from, op.source.offset, op.len) || !reaches(to, op.dest.offset, op.len)) return GNTST.general_error;
   const { frames } = call.xen.engine;
-  frames.frame(to).set(frames.frame(from).slice(op.source.offset, op.source.offset + op.len), op.dest.offset);
-  call.xen.engine.frameWritten(to);
+  const bytes = frames.frame(from.mfn).slice(op.source.offset, op.source.offset + op.len);
+  frames.frame(to.mfn).set(bytes, op.dest.offset);
+  call.xen.engine.frameWritten(to.mfn);
   return GNTST.okay;
 }
 
-/** The machine frame at one end of a copy, or a negative status. */
-function copyEnd(call: Call, end: CopyOp['source'], gref: boolean, readonly: boolean): number {
+function reaches({ offset, length }: GrantWindow, from: number, bytes: number): boolean {
+  return from >= offset && from + bytes <= offset + length;
+}
+
+/** What one end of a copy may touch, or a negative status. */
+function copyEnd(call: Call, end: CopyOp['source'], gref: boolean, readonly: boolean): GrantWindow | number {
   const self = end.domid === DOMID.SELF;
   const domain = self ? call.domain : call.xen.find(end.domid);
   if (!domain) return GNTST.bad_domain;
-  if (gref) return domain.grants.check(end.u.ref!, call.domain.id, readonly);
+  if (gref) return domain.grants.window(end.u.ref!, call.domain.id, readonly, (id) => call.xen.find(id)?.grants);
   if (!self && !call.privileged) return GNTST.permission_denied;
   const gfn = end.u.gmfn!;
   const mfn = gfn < MAX_GFN ? domain.p2m.mfn(gfn) : -1;
-  return mfn < 0 || (!readonly && !domain.p2m.isWritable(gfn)) ? GNTST.bad_page : mfn;
+  if (mfn < 0 || (!readonly && !domain.p2m.isWritable(gfn))) return GNTST.bad_page;
+  return { mfn, offset: 0, length: PAGE_SIZE };
 }
 
 function clamp(n: number): number {

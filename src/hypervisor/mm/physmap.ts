@@ -84,9 +84,7 @@ export class Physmap {
         mfn = idx === 0 ? domain.shared!.mfn : fail(E.INVAL);
         break;
       case MAPSPACE.grant_table:
-        if (idx >= MAPIDX_GRANT_STATUS || !domain.grants.grow(Math.max(idx + 1, domain.grants.frames.length)))
-          fail(E.INVAL);
-        mfn = domain.grants.frames[idx].mfn;
+        mfn = grantFrame(domain, idx) ?? fail(E.INVAL);
         break;
       case MAPSPACE.gmfn:
       case MAPSPACE.gmfn_range:
@@ -120,6 +118,14 @@ export class Physmap {
   isGrant(domain: Domain, gfn: number): boolean {
     const type = domain.p2m.type(gfn);
     return type === P2mType.GRANT_RW || type === P2mType.GRANT_RO;
+  }
+
+  /** Frees a frame that Xen shared with the domain, and takes it out of the domain's map. */
+  dropXenFrame(domain: Domain, mfn: number): void {
+    const gfn = domain.xenFrames.get(mfn) ?? -1;
+    if (gfn >= 0) this.clear(domain, gfn);
+    domain.xenFrames.delete(mfn);
+    this.#frames.release(mfn);
   }
 
   /** Gives back all of a dead domain's frames. */
@@ -156,4 +162,14 @@ export class Physmap {
   restore(domain: Domain, loose: readonly number[]): void {
     this.#loose.set(domain, [...loose]);
   }
+}
+
+/** Frame `idx` of the grant table, or of its status frames if the top bit says so; the table grows to reach it. */
+function grantFrame({ grants }: Domain, idx: number): number | undefined {
+  const { entries } = grants;
+  const status = idx - MAPIDX_GRANT_STATUS;
+  if (status >= 0 && entries.version === 2) {
+    return entries.growStatus(status) ? entries.statusFrames[status].mfn : undefined;
+  }
+  return status < 0 && entries.grow(Math.max(idx + 1, entries.frames.length)) ? entries.frames[idx].mfn : undefined;
 }

@@ -64,6 +64,7 @@ class Extractor {
     const ramdisk = this.#string('ramdisk') || undefined;
     const cpuWeight = this.#integer('cpu_weight', 1, 65535);
     const cpuCap = this.#integer('cap', 0, 100 * MAX_VCPUS);
+    const maxGrantVersion = this.#integer('max_grant_version', 1, 2);
     const cpus = this.#cpus();
     const config: DomainConfig = {
       name,
@@ -84,6 +85,7 @@ class Extractor {
       ...(cpus === undefined ? {} : { cpus }),
       ...(cpuWeight === undefined ? {} : { cpuWeight }),
       ...(cpuCap === undefined ? {} : { cpuCap }),
+      ...(maxGrantVersion === undefined ? {} : { maxGrantVersion }),
       acpi: (this.#integer('acpi', 0, 1) ?? 1) === 1,
     };
     return { config, warnings: this.#warnings.sort((a, b) => a.line - b.line || a.column - b.column) };

@@ -25,6 +25,8 @@ export interface DomainConfig {
   readonly cpus?: readonly number[];
   readonly cpuWeight?: number;
   readonly cpuCap?: number;
+  /** Highest version of the grant table that the guest may choose; absent: 2. */
+  readonly maxGrantVersion?: number;
   /** False takes the ACPI tables away from a PVH guest. */
   readonly acpi: boolean;
 }

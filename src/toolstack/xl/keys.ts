@@ -7,7 +7,7 @@
  */
 const USED =
   'name uuid type builder kernel ramdisk cmdline root extra memory maxmem vcpus maxvcpus on_poweroff on_reboot on_crash ' +
-  'on_watchdog disk vif cpuid cpus cpu_weight cap acpi';
+  'on_watchdog disk vif cpuid cpus cpu_weight cap acpi max_grant_version';
 const QUIET =
   'vnc vncdisplay vnclisten vncpasswd vncunused vncviewer sdl opengl nographic display xauthority keymap spice spicehost ' +
   'spiceport spicetls_port spicedisable_ticketing spicepasswd spiceagent_mouse spicevdagent spice_clipboard_sharing ' +
@@ -18,7 +18,7 @@ const QUIET =
 const IGNORED =
   'on_soft_reset localtime rtc_timeoffset tsc_mode timer_mode viridian nestedhvm altp2m altp2mhvm acpi_s3 acpi_s4 ' +
   'acpi_laptop_slate acpi_firmware smbios_firmware ms_vm_genid vpt_align mca_caps msr_relaxed vpmu cpus_soft period slice ' +
-  'latency extratime max_grant_frames max_grant_version max_event_channels mmio_hole rdm rdm_mem_boundary boot hdtype ' +
+  'latency extratime max_grant_frames max_event_channels mmio_hole rdm rdm_mem_boundary boot hdtype ' +
   'e820_host claim_mode vmtrace_buf_kb vendor_device vuart channel vkb vsnd vdispl p9 pvcalls vtpm usbctrl usbdev vif2 ' +
   'gic_version tee dm_restrict device_model_user usbversion vnuma';
 

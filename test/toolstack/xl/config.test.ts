@@ -157,6 +157,7 @@ describe('domain configuration', () => {
     ],
     ['cpus = ["1", 2]', { cpus: [1, 2] }],
     ['acpi = 0', { acpi: false }],
+    ['max_grant_version = 1', { maxGrantVersion: 1 }],
   ])('%j', (text, expected) => expect(config(text)).toMatchObject(expected));
 
   test.each<[string, string]>([
