@@ -19,6 +19,7 @@ import { ImageTable } from './host/images.ts';
 import { type RecordResult, recordSession } from './host/recorder.ts';
 import { parseScript, ScriptRunner } from './host/script.ts';
 import { ScriptSet } from './host/script-set.ts';
+import { HostNetwork } from './host/user-net/host-network.ts';
 import { DEFAULT_WALLCLOCK_MS, loadDomainText, startRecording, submitDisks, submitWallclock } from './host/start.ts';
 import type { MachineEvent } from './log/event.ts';
 import { type RecordingInfo, recordingInfo } from './log/info.ts';
@@ -108,6 +109,7 @@ export async function record(request: RecordRequest): Promise<Recorded> {
       : scripts && new ScriptRunner(parseScript(scripts, 'script'), names);
   const memory = request.output === undefined ? new MemoryFile() : undefined;
   const { session, writer, path, close } = startRecording(config, images, memory ?? request.output);
+  const network = session.hasUplink ? new HostNetwork(session) : undefined;
   const printed = new Map<string, Uint8Array[]>(names.map((name) => [name, []]));
   try {
     submitWallclock(session.machine.door, request.wallclock?.getTime() ?? DEFAULT_WALLCLOCK_MS);
@@ -119,11 +121,13 @@ export async function record(request: RecordRequest): Promise<Recorded> {
       writer,
       script: script || undefined,
       maxTicks: request.maxTicks,
+      network,
       print: request.onXl,
     });
     const console = (domain: string) => Buffer.concat(printed.get(domain) ?? []).toString('latin1');
     return { ...result, path, file: memory?.bytes, console };
   } finally {
+    network?.close();
     close();
   }
 }

@@ -14,6 +14,7 @@ import { Machine, type RunStop } from './machine/machine.ts';
 import { PAGE_SIZE } from './memory/frames.ts';
 import { attachToolstack } from './toolstack/attach.ts';
 import type { Image } from './toolstack/builder/image.ts';
+import { USER_BRIDGE } from './toolstack/devices.ts';
 import type { DomainImages, Toolstack } from './toolstack/domains.ts';
 import { look } from './toolstack/operator.ts';
 import { DOMAIN_TYPES, type DomainConfig, SHUTDOWN_ACTIONS } from './toolstack/xl/domain-config.ts';
@@ -160,6 +161,15 @@ export class Session {
   /** Called synchronously with what consoles print. Must not change the machine, except by its door. */
   onConsole(listener: (domain: string, bytes: Uint8Array) => void): void {
     this.#consoles.push(listener);
+  }
+
+  /** True if a domain has an interface that leads out of the machine. */
+  get hasUplink(): boolean {
+    return this.config.domains.some(({ config: { vifs } }) => vifs.some(({ bridge }) => bridge === USER_BRIDGE));
+  }
+  /** Called with frames for the outside. What comes from there goes through the machine's door. */
+  set onUplink(listener: (frame: Uint8Array) => void) {
+    this.toolstack.devices.onUplink = listener;
   }
 
   /** Where the running guest is. */

@@ -15,6 +15,7 @@ interface LinuxOptions {
   vcpus: number;
   memory: number;
   domains: number;
+  net?: boolean;
   disk: string[];
   append: string;
   maxTicks?: number;
@@ -39,6 +40,7 @@ export function describeLinux(command: Command): void {
       wholeNumber,
       1,
     )
+    .option('--net', "the host's network, through a gateway at 10.0.2.2; what comes from there is on the recording")
     .option(
       '--disk <file[,r]>',
       'a disk of the first domain (xvda, xvdb, …), raw or NAME.qcow2; the file is not altered',
@@ -57,7 +59,8 @@ Debian's packages must be there: npm run guests fetches them, once.
 Examples:
   rexen linux
   rexen linux --vcpus 2 --disk data.img --record linux.rxn
-  rexen linux --domains 2 --script ping.script`,
+  rexen linux --domains 2 --script ping.script
+  rexen linux --net                                   # then: wget http://10.0.2.2:8000/ reaches the host's loopback`,
     )
     .action(async (options: LinuxOptions) => {
       const images = new ImageTable();
@@ -72,8 +75,12 @@ Examples:
 
 /** The domain's configuration as a person would write it. */
 function configText(options: LinuxOptions, index: number, kernel: string, initramfs: string): string {
-  const net = options.domains > 1;
-  const append = ['console=hvc0 panic=-1', net ? `rexen.ip=10.0.0.${index + 1}/24` : '', options.append];
+  const [net, vif] = options.net
+    ? [`rexen.ip=10.0.2.${15 + index}/24 rexen.gw=10.0.2.2 rexen.dns=10.0.2.3`, '"bridge=user"']
+    : options.domains > 1
+      ? [`rexen.ip=10.0.0.${index + 1}/24`, '""']
+      : ['', ''];
+  const append = ['console=hvc0 panic=-1', net, options.append];
   const disks = index === 0 ? options.disk.map(diskText) : [];
   return [
     `name = "${index === 0 ? 'linux' : `linux${index + 1}`}"`,
@@ -84,7 +91,7 @@ function configText(options: LinuxOptions, index: number, kernel: string, initra
     `memory = ${options.memory}`,
     `vcpus = ${options.vcpus}`,
     `disk = [${disks.map(quoted).join(', ')}]`,
-    `vif = [${net ? '""' : ''}]`,
+    `vif = [${vif}]`,
     '',
   ].join('\n');
 }

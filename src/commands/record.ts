@@ -5,6 +5,7 @@ import { ImageTable } from '../host/images.ts';
 import { hostUnixMs, Output, Progress } from '../host/output.ts';
 import { type RecordOutcome, type RecordResult, recordSession } from '../host/recorder.ts';
 import { createdConfigs, readScript, ScriptSet } from '../host/script-set.ts';
+import { HostNetwork } from '../host/user-net/host-network.ts';
 import { TerminalKeyboard } from '../host/terminal.ts';
 import { KEYS_HELP } from '../host/terminal-keys.ts';
 import { grouped } from '../log/print.ts';
@@ -125,6 +126,7 @@ export async function recordDomains(
   const shown = new ConsolePrinter(session.domains[0]!, script !== undefined);
   if (!options.json) session.onConsole((domain, bytes) => shown.print(domain, bytes));
   session.onRefused = (command, why) => process.stderr.write(`rexen: xl ${command}: ${why}\r\n`);
+  const network = session.hasUplink ? new HostNetwork(session) : undefined;
   const keyboard = script ? undefined : new TerminalKeyboard();
   if (keyboard && process.stdin.isTTY) process.stderr.write(`${KEYS_HELP}\r\n`);
   const interrupt = { aborted: false };
@@ -138,6 +140,7 @@ export async function recordDomains(
       writer,
       script,
       keyboard,
+      network,
       print: options.json ? undefined : (text) => shown.xl(text),
       onSwitch: (domain) => shown.switchTo(domain),
       maxTicks: options.maxTicks,
@@ -154,6 +157,7 @@ export async function recordDomains(
   } finally {
     process.removeListener('SIGINT', onSignal);
     keyboard?.close();
+    network?.close();
     close();
   }
 }

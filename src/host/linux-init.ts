@@ -2,7 +2,7 @@
 
 /**
  * Process 1: file systems, modules, the network if the command line has `rexen.ip=ADDRESS/BITS`, then a shell with job
- * control. `rexen.run=PATH` runs that program first. Leaving the shell starts another one.
+ * control; `rexen.gw` and `rexen.dns` name its gateway and name server. `rexen.run=PATH` runs that program first. Leaving the shell starts another one.
  */
 export const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -20,6 +20,8 @@ for d in /sys/bus/xen/devices/v[bi][df]-*; do
 done
 for word in $(cat /proc/cmdline); do case $word in
   rexen.ip=*) ip addr add \${word#*=} dev eth0; ip link set lo up; ip link set eth0 up ;;
+  rexen.gw=*) ip route add default via \${word#*=} ;;
+  rexen.dns=*) echo "nameserver \${word#*=}" > /etc/resolv.conf ;;
   rexen.run=*) run=\${word#*=} ;;
 esac; done
 [ "$(cat /sys/devices/system/cpu/online)" = "$(cat /sys/devices/system/cpu/possible)" ] || uevent /sbin/hotplug &

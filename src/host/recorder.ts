@@ -46,11 +46,21 @@ export interface Keyboard {
   wait(ms: number): Promise<void>;
 }
 
+/** The host's network, for guests that reach it. */
+export interface OutsideNetwork {
+  /** True while something may come from outside: the guests' time then keeps to the host's. */
+  readonly busy: boolean;
+  /** Lets it work: until something came, or for `ms`. */
+  wait(ms: number): Promise<void>;
+}
+
 export interface RecorderOptions {
   readonly writer: RecordingWriter;
   readonly maxTicks?: number | undefined;
   readonly script?: Driver | undefined;
   readonly keyboard?: Keyboard | undefined;
+  /** Where guests' packets go that leave the machine. */
+  readonly network?: OutsideNetwork | undefined;
   /** Shows what operators' commands print; lines end in newlines. */
   readonly print?: ((text: string) => void) | undefined;
   /** The person's keys go to the console of this domain from now on. */
@@ -83,6 +93,8 @@ export interface RecordResult {
 const CHUNK_TICKS = 2_000_000;
 /** What is lost at most when the process is killed. An input is kept at once. */
 const FLUSH_SECONDS = 0.1;
+const TICKS_PER_MS = 1_000_000;
+const BLOCKED_WAIT_MS = 100;
 /** After a script ran out without `end`: the session goes on until nothing was printed for so long. */
 const QUIET_TICKS = 100_000_000;
 
@@ -121,6 +133,8 @@ class Recorder {
   /** Tick at which to look at the script again. */
   #wake = Number.POSITIVE_INFINITY;
   #scriptDone: 'end' | 'through' | undefined;
+  /** Since when the guests' time keeps to the host's. */
+  #paceFrom: { readonly ticks: number; readonly host: number } | undefined;
   /** Whose console the keyboard is. */
   #console: string;
 
@@ -138,7 +152,7 @@ class Recorder {
 
   async run(): Promise<RecordResult> {
     const { machine } = this.#session;
-    const { maxTicks = Number.MAX_SAFE_INTEGER, keyboard, progress, signal } = this.#options;
+    const { maxTicks = Number.MAX_SAFE_INTEGER, keyboard, network, progress, signal } = this.#options;
     this.#script();
     for (;;) {
       const now = machine.now();
@@ -151,10 +165,12 @@ class Recorder {
       if (stop === 'finished') return this.#over('finished');
       if (stop === 'stopped') return this.#over('ended');
       if (machine.now() >= this.#wake) this.#script();
+      if (network?.busy) await this.#pace(network, stop === 'blocked');
+      else this.#paceFrom = undefined;
       if (keyboard) {
-        const ended = await this.#keyboard(keyboard, stop === 'blocked');
+        const ended = await this.#keyboard(keyboard, stop === 'blocked' && !network?.busy);
         if (ended) return this.#stop('ended', undefined);
-      } else if (stop === 'blocked') {
+      } else if (stop === 'blocked' && !network?.busy) {
         const ended = this.#blocked();
         if (ended) return ended;
       }
@@ -199,6 +215,18 @@ class Recorder {
       return undefined;
     }
     return this.#stop('finished', 'every vcpu waits and no timer is set');
+  }
+
+  /**
+   * While something may come from outside, the guests' clock does not run ahead of the host's: an idle machine would
+   * jump to the end of every time-out before an answer can be there.
+   */
+  async #pace(network: OutsideNetwork, blocked: boolean): Promise<void> {
+    const now = this.#session.machine.now();
+    const host = hostSeconds();
+    this.#paceFrom ??= { ticks: now, host };
+    const aheadMs = (now - this.#paceFrom.ticks) / TICKS_PER_MS - (host - this.#paceFrom.host) * 1000;
+    await network.wait(blocked ? BLOCKED_WAIT_MS : Math.max(0, aheadMs));
   }
 
   async #keyboard(keyboard: Keyboard, blocked: boolean): Promise<boolean> {

@@ -25,6 +25,7 @@ export function attachToolstack(machine: Machine, hypervisor: Hypervisor, listen
   door.handle('console-input', ({ domain, bytes }) => {
     toolstack.consoleInput(domain, bytes);
   });
+  door.handle('packet', ({ bytes }) => toolstack.devices.fromOutside(bytes));
   door.handle('disk-content', ({ device, sha256 }) => {
     // The configuration names the content too; this is where a person finds it on the log.
     log.emit('note', { text: `${device} begins with ${Buffer.from(sha256).toString('hex')}` });

@@ -1,7 +1,7 @@
 import { type Disk, Disk as DiskImage, type Overlay } from '../backends/blkif/disk.ts';
 import { Qcow2 } from '../backends/blkif/qcow2.ts';
 import { Vbd, type VbdState } from '../backends/blkif/vbd.ts';
-import { Switch, type SwitchState } from '../backends/netif/switch.ts';
+import { Switch, type SwitchPort, type SwitchState } from '../backends/netif/switch.ts';
 import { Vif, type VifState } from '../backends/netif/vif.ts';
 import type { BackendServices } from '../backends/services.ts';
 import type { Image } from './builder/image.ts';
@@ -25,6 +25,11 @@ export interface DevicesState {
   readonly switches: readonly (readonly [bridge: string, state: SwitchState])[];
 }
 
+/** The bridge with one port more, which leads out of the machine: its frames are inputs when they come from there. */
+export const USER_BRIDGE = 'user';
+/** No packet that IP has is larger. */
+const MAX_FRAME = 65_535;
+
 /** Disks, switches, and the back ends that join them to domains. */
 export class Devices {
   readonly #services: BackendServices;
@@ -33,6 +38,10 @@ export class Devices {
   /** By domain's name and device, so that a restarted domain finds what it wrote. */
   readonly #disks = new Map<string, Disk>();
   readonly #switches = new Map<string, Switch>();
+
+  /** Called with frames for the outside; must not change the machine but by its door. */
+  onUplink: (frame: Uint8Array) => void = () => {};
+  readonly #uplink: SwitchPort = { name: 'uplink', receive: ({ bytes }) => this.onUplink(bytes) };
 
   constructor(services: BackendServices, store: LocalClient) {
     this.#services = services;
@@ -72,6 +81,13 @@ export class Devices {
     this.#domains.delete(id);
     for (const vbd of devices?.vbds ?? []) vbd.remove();
     for (const vif of devices?.vifs ?? []) vif.remove();
+  }
+
+  /** A frame from outside, with right checksums. */
+  fromOutside(bytes: Uint8Array): void {
+    if (bytes.length > MAX_FRAME) return;
+    const packet = { bytes, checksumBlank: false, checksumValid: true };
+    this.#switches.get(USER_BRIDGE)?.send(this.#uplink, packet);
   }
 
   /** True while no domain had a device. */
@@ -130,9 +146,12 @@ export class Devices {
   }
 
   #switch(bridge: string): Switch {
-    const there = this.#switches.get(bridge) ?? new Switch();
-    this.#switches.set(bridge, there);
-    return there;
+    const there = this.#switches.get(bridge);
+    if (there) return there;
+    const fresh = new Switch();
+    this.#switches.set(bridge, fresh);
+    if (bridge === USER_BRIDGE) fresh.plug(this.#uplink);
+    return fresh;
   }
 }
 
