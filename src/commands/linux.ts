@@ -13,6 +13,7 @@ interface LinuxOptions {
   kernel?: string;
   initrdDir?: string;
   vcpus: number;
+  maxVcpus?: number;
   memory: number;
   domains: number;
   net?: boolean;
@@ -33,6 +34,7 @@ export function describeLinux(command: Command): void {
     .option('--kernel <file>', 'another kernel; a vmlinuz-VERSION takes its modules from guests/debian')
     .option('--initrd-dir <dir>', 'add the files of this folder to the initramfs; they replace its own')
     .option('--vcpus <n>', 'virtual processors', wholeNumber, 1)
+    .option('--max-vcpus <n>', 'so many can be there after xl vcpu-set', wholeNumber)
     .option('--memory <MiB>', 'memory of a domain', wholeNumber, 256)
     .option(
       '--domains <n>',
@@ -90,6 +92,7 @@ function configText(options: LinuxOptions, index: number, kernel: string, initra
     `extra = ${quoted(append.filter((part) => part !== '').join(' '))}`,
     `memory = ${options.memory}`,
     `vcpus = ${options.vcpus}`,
+    `maxvcpus = ${options.maxVcpus ?? options.vcpus}`,
     `disk = [${disks.map(quoted).join(', ')}]`,
     `vif = [${vif}]`,
     '',

@@ -125,10 +125,10 @@ export async function recordDomains(
   submitDisks(session, config);
   const shown = new ConsolePrinter(session.domains[0]!, script !== undefined);
   if (!options.json) session.onConsole((domain, bytes) => shown.print(domain, bytes));
-  session.onRefused = (command, why) => process.stderr.write(`rexen: xl ${command}: ${why}\r\n`);
+  session.onRefused = (command, why) => process.stderr.write(`rexen: xl ${command}: ${why}\n`);
   const network = session.hasUplink ? new HostNetwork(session) : undefined;
   const keyboard = script ? undefined : new TerminalKeyboard();
-  if (keyboard && process.stdin.isTTY) process.stderr.write(`${KEYS_HELP}\r\n`);
+  if (keyboard && process.stdin.isTTY) process.stderr.write(`${KEYS_HELP}\n`);
   const interrupt = { aborted: false };
   const onSignal = () => {
     interrupt.aborted = true;
@@ -180,13 +180,13 @@ class ConsolePrinter {
   }
 
   xl(text: string): void {
-    process.stdout.write(this.#all ? `\n[xl]\n${text}` : text.replaceAll('\n', '\r\n'));
+    process.stdout.write(this.#all ? `\n[xl]\n${text}` : text);
     if (this.#all) this.#domain = '';
   }
 
   switchTo(domain: string): void {
     this.#domain = domain;
-    process.stdout.write(`[${domain}]\r\n`);
+    process.stdout.write(`[${domain}]\n`);
   }
 }
 

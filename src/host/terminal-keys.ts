@@ -39,7 +39,7 @@ export class TerminalKeys {
   /** What stands at the prompt, one character a byte; undefined when keys go to the guest. */
   #line: string | undefined;
 
-  /** `show` writes to the terminal, with line ends of both bytes. */
+  /** `show` writes to the terminal, which Node leaves to turn line feeds into new lines. */
   constructor(show: (text: string) => void) {
     this.#show = show;
   }
@@ -87,14 +87,14 @@ export class TerminalKeys {
   #afterEscape(byte: number): void {
     const key = String.fromCharCode(byte);
     if (key === 'c') this.#toggle();
-    else if (key === '?' || key === 'h') this.#show(LIST.replaceAll('\n', '\r\n'));
+    else if (key === '?' || key === 'h') this.#show(LIST);
     else if (byte === CTRL_A || key === 'a') this.#guest.push(CTRL_A);
     else this.#guest.push(CTRL_A, byte);
   }
 
   #toggle(): void {
     this.#line = this.#line === undefined ? '' : undefined;
-    this.#show(this.#line === undefined ? '\r\n' : `\r\n${PROMPT}`);
+    this.#show(this.#line === undefined ? '\n' : `\n${PROMPT}`);
   }
 
   #edit(byte: number, line: string): void {
@@ -120,8 +120,8 @@ export class TerminalKeys {
       return;
     }
     this.#line = '';
-    this.#show('\r\n');
-    if (text === 'help' || text === '?' || text === 'xl help') this.#show(COMMANDS.replaceAll('\n', '\r\n') + PROMPT);
+    this.#show('\n');
+    if (text === 'help' || text === '?' || text === 'xl help') this.#show(COMMANDS + PROMPT);
     else this.#commands.push(text);
   }
 }

@@ -29,7 +29,7 @@ describe('TerminalKeys', () => {
     const { guest, commands, screen, keys } = typing('ls\r\x01c', 'xl lixt\x7f\x7fst\r', 'pause web\r', '\rwho\r');
     expect(guest).toBe('ls\rwho\r');
     expect(commands).toEqual(['xl list', 'pause web']);
-    expect(screen()).toBe('\r\nxl> xl lixt\b \b\b \bst\r\npause web\r\n\r\n');
+    expect(screen()).toBe('\nxl> xl lixt\b \b\b \bst\npause web\n\n');
     keys.answered();
     expect(screen()).not.toMatch(/xl> $/);
   });
@@ -37,7 +37,7 @@ describe('TerminalKeys', () => {
   it('shows the prompt again behind an answer, with what was typed meanwhile', () => {
     const { screen, keys } = typing('\x01clist\r', 'pa');
     keys.answered();
-    expect(screen()).toBe('\r\nxl> list\r\npaxl> pa');
+    expect(screen()).toBe('\nxl> list\npaxl> pa');
     expect(keys.waiting).toBe(false);
   });
 

@@ -1,7 +1,10 @@
 /** Operators' commands in whole sessions: inputs that are recorded and replayed, and looks that leave no trace. */
 import { expect, it } from 'vitest';
-import { record, replay } from '../../src/index.ts';
-import { open } from '../../src/index.ts';
+import { Timeline } from '../../replay/timeline.ts';
+import { sessionBuilder } from '../../replay/session-builder.ts';
+import { MemoryFile } from '../../src/host/files.ts';
+import { type KindName, open, record, replay } from '../../src/index.ts';
+import { openRecording } from '../../src/log/recording.ts';
 import { guestConfig } from '../support/recorded.ts';
 
 const ticker = (name: string, ticks: number) =>
@@ -52,6 +55,15 @@ it('pauses, creates and destroys by script, and replays it', async () => {
   const notes = [...file.events({ kinds: ['note'] })].map((event) => ('text' in event ? event.text : ''));
   expect(notes).toEqual(['xl mem-set a 9999: a can have 1 to 16 MiB, not 9999; maxmem sets the limit']);
   expect(replay(recorded.file!)).toMatchObject({ verified: true, whole: true, digest: recorded.digest });
+  // Back and forth over the places where domains come and go.
+  const recording = openRecording(new MemoryFile(recorded.file!));
+  const timeline = new Timeline(recording, sessionBuilder(recording, 'memory.rxn'), { spacing: 20_000_000 });
+  const [created, destroyed] = ['domain-create', 'domain-destroy'].map(
+    (kind) => [...file.events({ kinds: [kind as KindName] })].find(({ domain }) => domain === 3)!.tick,
+  );
+  for (const place of [recorded.ticks, created! + 1000, destroyed! + 1000, created! - 1000, recorded.ticks])
+    timeline.seek(place);
+  expect(timeline.tick).toBe(recorded.ticks);
 });
 
 it('gives the same session whether somebody looks or not', async () => {
