@@ -74,7 +74,7 @@ Exit status: 0 powered off or script ended, 3 a domain crashed, 4 --max-ticks, 5
 xl commands, in scripts and behind Ctrl-A c; those that change something are inputs, kept and replayed:
   ${OPERATOR_HELP.replaceAll('\n', '\n  ')}
 
-Examples:
+Example:
   rexen record -o hello.rxn test/guests/hello.cfg
   rexen record web.cfg db.cfg --script web=web.script --script db=db.script
   rexen record web.cfg --later db.cfg        (then Ctrl-A c, and xl create db.cfg)`,
