@@ -5,6 +5,7 @@ import { image32, LOOPS32 } from '../../perf/bench/image32/image.ts';
 import { runOnRexen } from '../../perf/bench/image32/on-rexen.ts';
 import { runOnV86, v86Missing } from '../../perf/bench/image32/on-v86.ts';
 import { dispatchFigures } from '../../perf/bench/rejected/dispatch.ts';
+import { PLACES, recordFigures, SIZES } from '../../perf/bench/rejected/records.ts';
 import type { BenchResult } from '../../perf/bench/result.ts';
 import { testIf } from '../support/images.ts';
 
@@ -79,4 +80,11 @@ test('the dispatch designs compute the same, and are all measured', () => {
     'dispatch.tail calls.20',
     'dispatch.pairs.20',
   ]);
+});
+
+test('the sizes of records and the places of registers compute the same, and are all measured', () => {
+  const designs = SIZES.flatMap((bytes) => PLACES.map((place) => ({ bytes, place })));
+  const figures = recordFigures(designs, 2, 100, 3);
+  expect(Object.keys(figures)).toHaveLength(9);
+  expect(figures['32 bytes, locals by operation, 27 records']?.samples).toHaveLength(2);
 });
