@@ -18,7 +18,7 @@ interface Point {
   readonly vcpu: number;
 }
 
-const SUPPORTED_POINTS: ReadonlySet<PointKind> = new Set<PointKind>(['break', 'write']);
+const WATCH_REASONS = { write: 'watch', read: 'rwatch', access: 'awatch' } as const;
 const MAX_POINTS = 1000;
 
 export class ReplayTarget implements DebugTarget {
@@ -113,8 +113,8 @@ export class ReplayTarget implements DebugTarget {
   }
 
   insertPoint(kind: PointKind, address: bigint, length: number): boolean {
-    if (!SUPPORTED_POINTS.has(kind) || this.#points.length >= MAX_POINTS) return false;
-    if (kind === 'write' && (length < 1 || length > 4096)) return false;
+    if (this.#points.length >= MAX_POINTS) return false;
+    if (kind !== 'break' && (length < 1 || length > 4096)) return false;
     const vcpu = this.#vcpu(this.#current);
     if (!vcpu) return false;
     this.removePoint(kind, address, length);
@@ -191,12 +191,12 @@ export class ReplayTarget implements DebugTarget {
   }
 
   #interest(): Interest {
-    const watched = this.#points.filter(({ kind }) => kind === 'write');
     return {
       breakpoints: this.#points.filter(({ kind }) => kind === 'break').map(({ address }) => address),
-      watches: watched.map(({ domain, vcpu, address, length }) => (session) => {
+      watches: this.#watched().map(({ kind, domain, vcpu, address, length }) => (session) => {
         const owner = session.xen.find(domain)?.vcpus[vcpu];
-        return owner ? translate(session, owner, address, length) : [];
+        const pieces = owner ? translate(session, owner, address, length) : [];
+        return kind === 'break' ? [] : pieces.map((piece) => ({ ...piece, on: kind }));
       }),
       domain: this.#domain,
     };
@@ -207,8 +207,12 @@ export class ReplayTarget implements DebugTarget {
     const vcpu = this.timeline.session.xen.find(hit.domain)?.vcpus[hit.vcpu];
     if (vcpu) this.#current = threadId(vcpu);
     if (hit.kind === 'break') return { thread: this.#current, reason: 'break' };
-    const watched = this.#points.filter(({ kind }) => kind === 'write');
-    return { thread: this.#current, reason: 'watch', address: watched[hit.watch!]!.address };
+    const { kind, address } = this.#watched()[hit.watch!]!;
+    return { thread: this.#current, reason: kind === 'break' ? 'break' : WATCH_REASONS[kind], address };
+  }
+
+  #watched(): Point[] {
+    return this.#points.filter(({ kind }) => kind !== 'break');
   }
 
   #toEnd(): void {

@@ -10,14 +10,14 @@ import type { Timeline } from './timeline.ts';
 
 /** Something that was looked for happened. */
 export interface Hit {
-  readonly kind: 'break' | 'write';
-  /** break: the instruction there is about to execute. write: the instruction that takes this tick writes. */
+  readonly kind: 'break' | 'write' | 'read';
+  /** break: the instruction there is about to execute. write, read: the instruction that takes this tick does it. */
   readonly tick: number;
   /** Who did it; domain 0x7ff2 and above is Xen itself. */
   readonly domain: number;
   readonly vcpu: number;
   readonly rip: bigint;
-  /** write: which of the watches (its index), and whether the hypervisor or a back end wrote. */
+  /** write, read: which of the watches (its index), and whether the hypervisor or a back end wrote. */
   readonly watch?: number;
   readonly outside?: boolean;
 }
@@ -56,6 +56,10 @@ export function observe(timeline: Timeline, to: number, interest: Interest): Hit
   taps.onProbe = (rip, tick) => note({ kind: 'break', tick }, rip);
   taps.onWrite = ({ watch, tick, outside }: WatchedWrite) =>
     note({ kind: 'write', tick, watch: owners.get(watch)!, outside }, session.engine.runningRip);
+  taps.onRead = ({ watch, tick }) => note({ kind: 'read', tick, watch: owners.get(watch)! }, session.engine.runningRip);
+  taps.onFault = (tick) => {
+    while (hits.at(-1)?.kind === 'read' && hits.at(-1)!.tick === tick) hits.pop();
+  };
   taps.setProbes(interest.breakpoints);
   taps.setWatches([...owners.keys()]);
   try {
@@ -63,6 +67,8 @@ export function observe(timeline: Timeline, to: number, interest: Interest): Hit
   } finally {
     taps.onProbe = () => {};
     taps.onWrite = () => {};
+    taps.onRead = () => {};
+    taps.onFault = () => {};
     taps.setWatches([]); // probes stay in decoded code for the next piece, and tell nobody
   }
   return hits;

@@ -1,25 +1,12 @@
 import type { MachineMemory } from '../memory/frames.ts';
-import { type P2m, P2mType } from '../memory/p2m.ts';
-import { TLB_FLAGS, TLB_HOST, TLB_MFN, TlbFlag, type TlbSet, View } from '../memory/tlb.ts';
+import { P2mType } from '../memory/p2m.ts';
+import { TLB_FLAGS, TLB_HOST, TLB_MFN, TlbFlag, View } from '../memory/tlb.ts';
 import { Access, PageWalker, type PagingState } from '../memory/walk.ts';
 import type { VirtualMemory } from './context.ts';
-import type { ProcessorExits } from './exits.ts';
 import { raise, raisePageFault, VECTOR } from './fault.ts';
+import type { FrameHooks, MmuVcpu } from './mmu-parts.ts';
 import * as L from './layout.ts';
 import { type CpuState, FLAG } from './state.ts';
-
-/** What the memory side needs to know of the vcpu that runs. */
-export interface MmuVcpu {
-  readonly p2m: P2m;
-  readonly tlb: TlbSet;
-  readonly exits: ProcessorExits;
-}
-
-/** Host knowledge about frames that must never show in the guest. */
-export interface FrameHooks {
-  /** Frame `mfn` is about to be written at `offset` (length bytes within the page). @returns true if later writes may go straight to memory. */
-  written(mfn: number, offset: number, length: number): boolean;
-}
 
 const SCRATCH_DATA = L.SCRATCH;
 
@@ -37,7 +24,8 @@ export class Mmu implements VirtualMemory, PagingState {
   readonly #hooks: FrameHooks;
   readonly #walker: PageWalker;
   #vcpu!: MmuVcpu;
-  // Snapshot of the pending split or MMIO write (see `prepareWrite`).
+  /** Somebody wants to be told of reads. */
+  watchesReads = false;
   #pendingMmio = -1;
   readonly #split = { first: 0, firstLength: 0, second: 0, secondLength: 0, firstMfn: 0, secondMfn: 0 };
   /** gpa of the last translation that led out of RAM. */
@@ -103,7 +91,7 @@ export class Mmu implements VirtualMemory, PagingState {
     const { tlb, p2m } = this.#vcpu;
     const entry = tlb.dataEntry(view, lo);
     if (
-      tlb.holds(entry, lo, hi) &&
+      tlb.holdsData(entry, lo, hi) &&
       ((access & Access.WRITE) === 0 || (s.u32[(entry + TLB_FLAGS) >> 2]! & TlbFlag.WRITABLE) !== 0)
     ) {
       return s.u32[(entry + TLB_HOST) >> 2]! + (lo & 4095);
@@ -120,6 +108,7 @@ export class Mmu implements VirtualMemory, PagingState {
     if (readOnly && (access & Access.WRITE) !== 0) return -1;
     const host = this.#frames.linear(mfn);
     tlb.fillData(view, lo, hi, host, mfn, this.#walker.flags & (readOnly ? ~TlbFlag.WRITABLE : ~0), false);
+    if (this.watchesReads && this.#hooks.watched(mfn)) tlb.shutRead(entry);
     return host + (lo & 4095);
   }
 
@@ -130,6 +119,11 @@ export class Mmu implements VirtualMemory, PagingState {
     const open = this.#hooks.written(mfn, lo & 4095, length);
     const entry = tlb.dataEntry(view, lo);
     if (open && this.s.u32[(entry + TLB_MFN) >> 2] === mfn) tlb.setHostWritable(entry, true);
+  }
+
+  /** Tells of a read of RAM at `host`; -1, which is no RAM, counts for nothing. */
+  #noteRead(host: number, length: number): void {
+    if (host >= 0) this.#hooks.read((host - this.#frames.base) >>> 12, host & 4095, length);
   }
 
   /** Vector for a non-canonical address: #SS if the running instruction reaches it through SS (Intel SDM 1 3.3.7.1). */
@@ -153,12 +147,19 @@ export class Mmu implements VirtualMemory, PagingState {
     const room = 4096 - (lo & 4095);
     if (room >= size) {
       const at = this.#translate(lo, hi, Access.READ, view);
+      if (this.watchesReads) this.#noteRead(at, size);
       return at >= 0 ? at : this.#readMmio(size);
     }
     const lo2 = ((lo & 0xfffff000) + 4096) >>> 0;
     const hi2 = this.#nextHigh(lo, hi);
-    this.#gather(this.#translate(lo, hi, Access.READ, view), room, 0);
-    this.#gather(this.#translate(lo2, hi2, Access.READ, view), size - room, room);
+    const first = this.#translate(lo, hi, Access.READ, view);
+    this.#gather(first, room, 0);
+    const second = this.#translate(lo2, hi2, Access.READ, view);
+    this.#gather(second, size - room, room);
+    if (this.watchesReads) {
+      this.#noteRead(first, room);
+      this.#noteRead(second, size - room);
+    }
     return SCRATCH_DATA;
   }
 
@@ -192,6 +193,7 @@ export class Mmu implements VirtualMemory, PagingState {
     if (room >= size) {
       const at = this.#translate(lo, hi, Access.WRITE, view);
       if (at >= 0) {
+        if (read && this.watchesReads) this.#noteRead(at, size);
         this.#noteWrite(lo, at, view, size);
         return at;
       }
@@ -214,6 +216,10 @@ export class Mmu implements VirtualMemory, PagingState {
     else this.#noteWrite(lo, p.first, view, room);
     if (p.second < 0) p.secondMfn = this.#gpa;
     else this.#noteWrite(lo2, p.second, view, size - room);
+    if (read && this.watchesReads) {
+      this.#noteRead(p.first, room);
+      this.#noteRead(p.second, size - room);
+    }
     if (read) {
       this.#gpa = gpa1;
       this.#gather(p.first, room, 0);

@@ -7,14 +7,15 @@ export interface DebugThread {
   readonly text: string;
 }
 
-/** Hardware and software breakpoints are the same here. `access` stops at reads as well. */
+/** Hardware and software breakpoints are the same here. `access` stops at reads and writes. */
 export type PointKind = 'break' | 'write' | 'read' | 'access';
 
 /** Why the target stands where it does. */
 export interface Stopped {
   readonly thread: number;
-  readonly reason: 'step' | 'break' | 'watch' | 'interrupt' | 'begin' | 'end';
-  /** watch: the address that was set. */
+  /** The three of watchpoints are for `write`, `read` and `access` points. */
+  readonly reason: 'step' | 'break' | 'watch' | 'rwatch' | 'awatch' | 'interrupt' | 'begin' | 'end';
+  /** Of a watchpoint: the address that was set. */
   readonly address?: bigint;
 }
 

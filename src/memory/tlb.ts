@@ -20,6 +20,8 @@
  *     write tag: the same if a write may go straight to memory. Cleared for *host* reasons too (decoded code on the
  *                page, dirty tracking): then flag WRITABLE still says that the guest may write, without another walk.
  *     host:      address of the page in linear memory
+ *     flags:     READ_SHUT is the host's: a debugger watches reads of the page, so the read tag has its lowest bit turned,
+ *                matches nothing, and the slow path takes the entry for what it is
  *
  * Instruction entry, 16 bytes, views 0 and 1 only:
  *
@@ -50,7 +52,9 @@ export const TLB_MFN = 24;
 export const ITLB_TABLE = 8;
 export const ITLB_MFN = 12;
 
-export const TlbFlag = { VALID: 1, WRITABLE: 2, GLOBAL: 4 } as const;
+export const TlbFlag = { VALID: 1, WRITABLE: 2, GLOBAL: 4, READ_SHUT: 8 } as const;
+/** Carries READ_SHUT to the lowest bit of a page's address. */
+const SHUT_TO_TAG = 9;
 const ITLB_GLOBAL = 0x80000000;
 
 /** Fills a data view at `base` such that no address hits. */
@@ -99,7 +103,13 @@ export class TlbSet {
     return this.fetchView(view) + ((lo >>> 12) & (ITLB_ENTRIES - 1)) * ITLB_ENTRY_BYTES;
   }
 
-  /** True if entry `at` (data or fetch) holds the page of `hi:lo`. */
+  /** True if data entry `at` holds the page of `hi:lo`, whether or not its fast paths are open. */
+  holdsData(at: number, lo: number, hi: number): boolean {
+    const i = at >> 2;
+    return this.#pageOf(i) === (lo & 0xfffff000) >>> 0 && this.#u32[i + 1]! === hi;
+  }
+
+  /** True if fetch entry `at` holds the page of `hi:lo`. */
   holds(at: number, lo: number, hi: number): boolean {
     const i = at >> 2;
     return this.#u32[i]! === (lo & 0xfffff000) >>> 0 && this.#u32[i + 1]! === hi;
@@ -142,6 +152,35 @@ export class TlbSet {
     this.#setWriteTag(at >> 2, writable);
   }
 
+  /** Shuts the fast read path of data entry `at`, until `openReads`. */
+  shutRead(at: number): void {
+    const i = at >> 2;
+    if ((this.#u32[i + 5]! & TlbFlag.READ_SHUT) !== 0) return;
+    this.#u32[i]! ^= 0x1000;
+    this.#u32[i + 5]! |= TlbFlag.READ_SHUT;
+  }
+
+  /** Shuts the fast read path of every entry for machine frame `mfn`; -1 opens that of all. */
+  shutReads(mfn: number): void {
+    if (mfn < 0) this.openReads();
+    const fetches = this.fetchView(0);
+    for (let n = 0; n < this.#usedCount; n++) {
+      const at = this.#used[n]!;
+      if (at < fetches && this.#u32[(at >> 2) + 6] === mfn) this.shutRead(at);
+    }
+  }
+
+  /** Opens the fast read path of every entry. */
+  openReads(): void {
+    const fetches = this.fetchView(0);
+    for (let n = 0; n < this.#usedCount; n++) {
+      const i = this.#used[n]! >> 2;
+      if (this.#used[n]! >= fetches) continue;
+      this.#u32[i] = this.#pageOf(i);
+      this.#u32[i + 5]! &= ~TlbFlag.READ_SHUT;
+    }
+  }
+
   /** Shuts the fast write path of every entry for machine frame `mfn`, or of all entries for -1. */
   protectFrame(mfn: number): void {
     const fetches = this.fetchView(0);
@@ -170,6 +209,7 @@ export class TlbSet {
     for (let at = this.fetchView(0); at < this.base + TLB_SET_BYTES; at += ITLB_ENTRY_BYTES) {
       if (this.#isFetchUsed(at >> 2)) this.#used[this.#usedCount++] = at;
     }
+    this.openReads();
     this.protectFrame(-1);
     this.forgetTables(-1);
   }
@@ -189,7 +229,7 @@ export class TlbSet {
   flushPage(lo: number, hi: number): void {
     for (let v = 0; v < DATA_VIEWS; v++) {
       const at = this.dataEntry(v, lo);
-      if (this.holds(at, lo, hi)) this.#drop(at);
+      if (this.holdsData(at, lo, hi)) this.#drop(at);
     }
     for (let v = 0; v < FETCH_VIEWS; v++) {
       const at = this.fetchEntry(v, lo);
@@ -197,8 +237,13 @@ export class TlbSet {
     }
   }
 
+  /** The page of the data entry at word `i`. */
+  #pageOf(i: number): number {
+    return (this.#u32[i]! ^ ((this.#u32[i + 5]! & TlbFlag.READ_SHUT) << SHUT_TO_TAG)) >>> 0;
+  }
+
   #setWriteTag(i: number, writable: boolean): void {
-    const page = this.#u32[i]!;
+    const page = this.#pageOf(i);
     this.#u32[i + 2] = writable ? page : (page ^ 0x1000) >>> 0;
     this.#u32[i + 3] = this.#u32[i + 1]!;
   }

@@ -147,6 +147,43 @@ describe('gdb', async () => {
     expect(seen).toEqual(ticks.map((tick) => straight.get(tick)));
   }, 120_000);
 
+  it('stops at reads and at any access, forwards and backwards', async () => {
+    const out = await gdb(
+      server,
+      'monitor seek 300000',
+      'maintenance flush register-cache',
+      'rwatch *(unsigned long *)&next_ticket',
+      'continue',
+      'monitor when',
+      'x/i $rip',
+      'continue',
+      'monitor when',
+      'reverse-continue',
+      'monitor when',
+      'x/i $rip',
+      'delete',
+      'awatch *(unsigned long *)&next_ticket',
+      'continue',
+      'continue',
+      'monitor when',
+      'reverse-continue',
+      'monitor when',
+    );
+    expect(out).toContain('Hardware read watchpoint 1');
+    expect(out.match(/Hardware read watchpoint 1: \*\(unsigned long \*\)&next_ticket\n\nValue = \d+/g)).toHaveLength(3);
+    const [first, second, again, third, back] = [...out.matchAll(/^tick ([\d,]+) of/gm)].map(([, tick]) =>
+      Number(tick!.replaceAll(',', '')),
+    );
+    // The forward stop is behind the load, the backward one before it.
+    expect(second).toBeGreaterThan(first!);
+    expect(again).toBe(second! - 1);
+    expect(out).toMatch(/=> 0x[0-9a-f]+ <sell>:\s+mov\s+0x[0-9a-f]+\(%rip\),%rax +# 0x109000/);
+    // Of any access: the load, then the store; back before the store.
+    expect(out).toContain('Hardware access (read/write) watchpoint 2');
+    expect(third).toBeGreaterThan(second!);
+    expect(back).toBe(third! - 1);
+  }, 60_000);
+
   it('may write: into a diversion, which the next seek drops', async () => {
     const before = await gdb(server, 'monitor seek 300000', 'print *(unsigned long *)&next_ticket');
     const out = await gdb(

@@ -1,5 +1,5 @@
 /**
- * Where a debugger listens to the engine: instructions about to execute, writes to watched bytes, and who ran when.
+ * Where a debugger listens to the engine: instructions about to execute, accesses to watched bytes, and who ran when.
  * Listeners only take notes. Nothing here retires, delays or changes anything that a guest or the log could see.
  */
 import type { Ticks } from '../../base/ticks.ts';
@@ -10,16 +10,28 @@ import { Flow, type FlowResult } from '../context.ts';
 export interface TapHost {
   /** Shuts the fast write path of a frame. */
   protect(mfn: number): void;
+  /** Shuts the fast read path of a frame; -1 opens that of all. */
+  shutReads(mfn: number): void;
   /** Forgets all decoded code. */
   forgetCode(): void;
+  /** Ends the run behind the instruction in execution. @returns false if nothing runs */
+  breakOff(): boolean;
   now(): Ticks;
 }
 
-/** Bytes of one frame that are watched for writes. */
+/** Bytes of one frame that are watched. */
 export interface WatchedBytes {
   readonly mfn: number;
   readonly offset: number;
   readonly length: number;
+  /** For what; by default writes. A read-modify-write is both; the processor's own walks and fetches are no reads. */
+  readonly on?: 'write' | 'read' | 'access';
+}
+
+/** A processor is about to read watched bytes. */
+export interface WatchedRead {
+  readonly watch: WatchedBytes;
+  readonly tick: Ticks;
 }
 
 /** A write to watched bytes, noted before a processor's store, after a store from outside. */
@@ -33,12 +45,21 @@ export interface WatchedWrite {
 export class DebugTaps {
   /** Watches by frame. Read by the engine on every slow write. */
   readonly watched = new Map<number, WatchedBytes[]>();
+  /** Frames whose every read must be told. */
+  readonly readFrames = new Set<number>();
   /** RIPs before which `onProbe` is told. */
   readonly probes = new Set<bigint>();
   onProbe: (rip: bigint, tick: Ticks) => void = () => {};
   onWrite: (write: WatchedWrite) => void = () => {};
+  onRead: (read: WatchedRead) => void = () => {};
+  /** The instruction that took this tick ended in an exception: what it read, it reads again or never used. */
+  onFault: (tick: Ticks) => void = () => {};
   /** The vcpu in slot `index` retired `retired` ticks from `start` on. */
   onRun: ((index: number, start: Ticks, retired: number) => void) | undefined;
+  /** True while vcpus that a listener steps take a tick a run. A run that is cut shows nowhere. */
+  single = false;
+  /** A listener broke the run off. */
+  brokeOff = false;
   readonly #frames: MachineMemory;
   readonly #host: TapHost;
   /** What watched bytes were when last seen, to tell whether a write from outside touched them. */
@@ -69,13 +90,28 @@ export class DebugTaps {
       this.#seen.set(watch, this.#bytes(watch).slice());
       this.#host.protect(watch.mfn);
     }
+    if (this.readFrames.size > 0) this.#host.shutReads(-1);
+    this.readFrames.clear();
+    for (const { mfn, on = 'write' } of watches) {
+      if (on === 'write') continue;
+      this.readFrames.add(mfn);
+      this.#host.shutReads(mfn);
+    }
+  }
+
+  /**
+   * For listeners, while they are told something: ends the engine's run, before the instruction of a probe and right
+   * behind one that reads or writes. Between runs it does nothing. Where a run is cut shows nowhere, so this is silent too.
+   */
+  breakOff(): void {
+    if (this.#host.breakOff()) this.brokeOff = true;
   }
 
   // Called by the engine
 
   probed(rip: bigint): FlowResult {
     this.onProbe(rip, this.#host.now());
-    return Flow.NEXT;
+    return this.brokeOff ? Flow.RETRY : Flow.NEXT;
   }
 
   /** A processor is about to write. @returns true if the frame is watched, so that its fast path must stay shut */
@@ -83,16 +119,30 @@ export class DebugTaps {
     const watches = this.watched.get(mfn);
     if (watches === undefined) return false;
     for (const watch of watches) {
-      if (offset >= watch.offset + watch.length || offset + length <= watch.offset) continue;
+      if (watch.on === 'read' || !overlaps(watch, offset, length)) continue;
       this.onWrite({ watch, tick: this.#host.now(), outside: false });
       this.#seen.set(watch, EMPTY); // whatever it becomes is the processor's doing
     }
     return true;
   }
 
+  /** A processor reads a frame whose fast read path is shut. */
+  reads(mfn: number, offset: number, length: number): void {
+    for (const watch of this.watched.get(mfn) ?? []) {
+      if ((watch.on ?? 'write') === 'write' || !overlaps(watch, offset, length)) continue;
+      this.onRead({ watch, tick: this.#host.now() });
+    }
+  }
+
+  /** The instruction in execution raised an exception. */
+  faulted(): void {
+    if (this.watched.size > 0) this.onFault(this.#host.now());
+  }
+
   /** The frame was written from outside. */
   replaced(mfn: number): void {
     for (const watch of this.watched.get(mfn) ?? []) {
+      if (watch.on === 'read') continue;
       const bytes = this.#bytes(watch);
       const seen = this.#seen.get(watch)!;
       // After a processor's store what was there is not known: better one note too many.
@@ -106,6 +156,10 @@ export class DebugTaps {
   #bytes(watch: WatchedBytes): Uint8Array {
     return this.#frames.frame(watch.mfn).subarray(watch.offset, watch.offset + watch.length);
   }
+}
+
+function overlaps(watch: WatchedBytes, offset: number, length: number): boolean {
+  return offset < watch.offset + watch.length && offset + length > watch.offset;
 }
 
 const EMPTY = new Uint8Array(0);

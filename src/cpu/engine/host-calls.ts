@@ -8,6 +8,7 @@ import { dataBreakpoint, hasDataBreakpoints, pendDebug } from '../system/debug.t
 import type { BlockBuilder } from './blocks.ts';
 import type { CodeCache } from './code-cache.ts';
 import { FLAT_CODE } from './code-mode.ts';
+import { SpecialOp } from './interpreter.ts';
 import { checksAlignment, type Processor } from './processor.ts';
 import * as R from './records.ts';
 import { After, Miss } from './runtime.ts';
@@ -20,6 +21,8 @@ export interface RunState {
   active: boolean;
   /** An exit asked to leave. */
   leave: boolean;
+  /** Ticks of the budget that `breakOff` took away. */
+  withheld: number;
 }
 
 /** Does this answer end the run? */
@@ -34,7 +37,7 @@ export function mustStep(s: CpuState): boolean {
 }
 
 export class HostCalls {
-  readonly run: RunState = { active: false, leave: false };
+  readonly run: RunState = { active: false, leave: false, withheld: 0 };
   readonly #s: CpuState;
   readonly #mmu: Mmu;
   readonly #cpu: Processor;
@@ -67,6 +70,25 @@ export class HostCalls {
       crossing: (pc) => this.#crossing(pc!),
       suspend: (pc) => this.#moveTo(pc!),
     };
+  }
+
+  /**
+   * Ends the run right behind the instruction in execution, or the iteration of a repeated one. What is left of its block is
+   * overwritten: the decoded code must be forgotten before the next run.
+   * @returns false if nothing runs
+   */
+  breakOff(): boolean {
+    const s = this.#s;
+    const pc = s.get32(L.FAULT_PC);
+    if (!this.run.active || this.run.leave) return this.run.active;
+    this.run.leave = true;
+    if (pc !== 0) this.#cache.makeStale(pc, SpecialOp.STALE);
+    const rest = s.i32[L.BUDGET >> 2]!;
+    this.run.withheld += rest;
+    // The start moves along, so that `now` stays right.
+    s.set32(L.BUDGET_START, s.get32(L.BUDGET_START) - rest);
+    s.set32(L.BUDGET, 0);
+    return true;
   }
 
   /** BLOCK_RIP becomes the RIP of the instruction of record `pc`. */

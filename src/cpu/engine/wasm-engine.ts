@@ -86,6 +86,8 @@ export class WasmEngine implements Engine {
     this.#cache = new CodeCache(buffer, map.code, frames);
     this.#mmu = new Mmu(this.state, this.frames, {
       written: (mfn, offset, length) => this.#written(mfn, offset, length),
+      read: (mfn, offset, length) => this.taps.reads(mfn, offset, length),
+      watched: (mfn) => this.taps.readFrames.has(mfn),
     });
     this.#cpu = new Processor(this.state, this.#mmu);
     this.#cpu.missingTlb = map.missingTlb;
@@ -109,7 +111,12 @@ export class WasmEngine implements Engine {
       protect: (mfn) => {
         for (const slot of this.#slots) slot?.tlb.protectFrame(mfn);
       },
+      shutReads: (mfn) => {
+        this.#mmu.watchesReads = mfn >= 0;
+        for (const slot of this.#slots) slot?.tlb.shutReads(mfn);
+      },
       forgetCode: () => this.#blocks.clear(),
+      breakOff: () => this.#calls.breakOff(),
       now: () => this.now(),
     });
     this.#blocks.taps = this.taps;
@@ -202,12 +209,13 @@ export class WasmEngine implements Engine {
     const s = this.state;
     // An interrupt that waits for the shadow of STI or MOV SS to pass must be looked at again right behind it.
     const shadowed = s.get32(L.INTERRUPT_SHADOW) !== 0 && s.f64[L.SHADOW_TICK >> 3] === now;
-    const budget = shadowed ? Math.min(1, most) : most;
+    const budget = shadowed || this.taps.single ? Math.min(1, most) : most;
     s.f64[L.TICK_BASE >> 3] = now;
     s.set32(L.BUDGET_START, budget);
     s.set32(L.BUDGET, budget);
     s.set32(L.FAULT_PC, 0);
     this.#calls.run.leave = false;
+    this.#calls.run.withheld = 0;
     this.#calls.run.active = true;
     this.#cpu.modeChanged();
     while (!this.#calls.run.leave && s.i32[L.BUDGET >> 2]! > 0 && s.get32(L.ACTIVITY) === 0) {
@@ -216,7 +224,9 @@ export class WasmEngine implements Engine {
     }
     this.#calls.run.active = false;
     s.set32(L.FAULT_PC, 0);
-    const retired = budget - s.i32[L.BUDGET >> 2]!;
+    const retired = budget - this.#calls.run.withheld - s.i32[L.BUDGET >> 2]!;
+    if (this.taps.brokeOff) this.#blocks.clear();
+    this.taps.brokeOff = false;
     s.f64[L.TICK_BASE >> 3] = now + retired;
     s.set32(L.BUDGET_START, 0);
     s.set32(L.BUDGET, 0);
@@ -239,6 +249,7 @@ export class WasmEngine implements Engine {
       s.rip = s.get64(L.SLOT_BLOCK_RIP) & s.get64(L.RIP_MASK);
     } catch (thrown) {
       if (thrown !== FAULT) throw thrown;
+      this.taps.faulted();
       this.#unwind();
       this.#deliveries++;
       this.#afterFlow(deliverFault(this.#cpu));

@@ -91,6 +91,8 @@ export class Stub {
       interrupt: '',
       break: 'swbreak:;',
       watch: `watch:${(address ?? 0n).toString(16)};`,
+      rwatch: `rwatch:${(address ?? 0n).toString(16)};`,
+      awatch: `awatch:${(address ?? 0n).toString(16)};`,
       begin: 'replaylog:begin;',
       end: 'replaylog:end;',
     };
