@@ -29,11 +29,11 @@ export function trimRecording(timeline: Timeline, from: number, sink: ByteSink, 
   const { header } = recording;
   if (!header) throw new RangeError('the recording ends before anything was recorded');
   timeline.seek(header.start?.tick ?? 0);
-  const { domains } = timeline.snapshot().state;
+  const { domains } = timeline.snapshot();
   timeline.seek(from);
   const { session } = timeline;
   const { seq } = session.log;
-  if (timeline.snapshot().state.domains !== domains) {
+  if (timeline.snapshot().domains !== domains) {
     throw new RangeError(
       `domains were created or destroyed before tick ${timeline.tick}; trim from an earlier place: rexen events FILE --kind domain-create,domain-destroy`,
     );

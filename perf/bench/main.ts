@@ -2,7 +2,7 @@
  * `npm run bench [-- NAME... --repeat N --scale X --json --keep]`: rexen's own figures, and ratios to others, taken in
  * one run. Each suite runs in a process of its own; what is compared is measured in turns, and medians are shown.
  *
- *     NAME       interpreter, v86, recording, hypercall, memory, linux; without a name, all
+ *     NAME       interpreter, v86, recording, hypercall, memory, linux, travel; without a name, all
  *     --json     one object: {host, commit, date, figures, skipped}
  *     --keep     appends the result to perf/history.jsonl, which only grows
  */
@@ -18,10 +18,11 @@ import { beside32, interpreter } from './suites/interpreter.ts';
 import { linux } from './suites/linux.ts';
 import { memory } from './suites/memory.ts';
 import { recording } from './suites/recording.ts';
+import { travel } from './suites/travel.ts';
 import { historyLine } from '../history.ts';
 import type { BenchResult } from './result.ts';
 
-export const SUITES: readonly Suite[] = [interpreter, beside32, recording, hypercall, memory, linux];
+export const SUITES: readonly Suite[] = [interpreter, beside32, recording, hypercall, memory, linux, travel];
 
 const HISTORY = fileURLToPath(new URL('../history.jsonl', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -8,17 +8,17 @@
 import type { PageStore } from './page-store.ts';
 
 const CHUNK_FRAMES = 64;
-const CHUNK_BYTES = CHUNK_FRAMES * 4 + 64;
+/** The page numbers, and what two objects take. */
+const CHUNK_BYTES = CHUNK_FRAMES * 4 + 240;
 
 interface Chunk {
   readonly pages: Uint32Array;
   references: number;
 }
 
-/** Reads a frame's content, and its hash. */
+/** Reads a frame's content. */
 export interface FrameSource {
   frame(mfn: number): Uint8Array;
-  hash(mfn: number): bigint;
 }
 
 export class MemoryImages {
@@ -31,9 +31,13 @@ export class MemoryImages {
     this.#frames = frames;
   }
 
-  /** Bytes of pages and tables. */
+  /** Bytes of chunks; pages are the store's. */
   get bytes(): number {
-    return this.#store.bytes + this.#chunks * CHUNK_BYTES;
+    return this.#chunks * CHUNK_BYTES;
+  }
+  /** Bytes of an image beside its chunks. */
+  get imageBytes(): number {
+    return Math.ceil(this.#frames / CHUNK_FRAMES) * 8;
   }
 
   /** Memory that is all zero. */
@@ -50,7 +54,7 @@ export class MemoryImages {
     for (const chunk of chunks) chunk.references++;
     for (const mfn of written) {
       const at = Math.floor(mfn / CHUNK_FRAMES);
-      const page = this.#store.intern(source.frame(mfn), source.hash(mfn));
+      const page = this.#store.intern(source.frame(mfn));
       const old = chunks[at]!.pages[mfn % CHUNK_FRAMES]!;
       if (page === old) {
         this.#store.release(page);
@@ -67,8 +71,12 @@ export class MemoryImages {
     for (const chunk of image.chunks) this.#release(chunk);
   }
 
-  content(image: MemoryImage, mfn: number): Uint8Array {
-    return this.#store.page(image.page(mfn));
+  /** Reads frames of an image, in whatever order is quickest. */
+  read(image: MemoryImage, mfns: Iterable<number>, use: (mfn: number, content: Uint8Array) => void): void {
+    const all = Array.from(mfns, (mfn) => ({ mfn, page: image.page(mfn), place: 0 }));
+    for (const each of all) each.place = this.#store.place(each.page);
+    all.sort((a, b) => a.place - b.place);
+    for (const { mfn, page } of all) use(mfn, this.#store.page(page));
   }
 
   #copy(chunk: Chunk): Chunk {

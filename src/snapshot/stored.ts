@@ -9,10 +9,11 @@
  *      └────────┴─────────────┴──────────┴─────────────┴──────────┴──────────────────┘
  *
  * The first part has the state of everything but memory as JSON; the others have n = 0. Frames that no part has are
- * zero. JSON knows neither bigint nor typed arrays: those are `{ "$": type, "v": text }`.
+ * zero. The JSON is drawn in `state-json.ts`.
  */
 import { PAGE_SIZE } from '../memory/frames.ts';
 import { restoreSession, type SessionState, saveSession } from './session-state.ts';
+import { stateFromJson, stateToJson } from './state-json.ts';
 
 type Savable = Parameters<typeof saveSession>[0];
 
@@ -25,7 +26,7 @@ export function storeSession(session: Savable): Uint8Array[] {
   const used: number[] = [];
   for (let mfn = 0; mfn < frames.frameCount; mfn++) if (!isZero(frames.frame(mfn))) used.push(mfn);
   const parts: Uint8Array[] = [];
-  let json = new TextEncoder().encode(stateToJson(saveSession(session)));
+  let json = new TextEncoder().encode(stateToJson(withoutDigest(saveSession(session))));
   for (let from = 0; from < used.length || from === 0; from += FRAMES_IN_A_PART) {
     parts.push(part(json, used.slice(from, from + FRAMES_IN_A_PART), session));
     json = new Uint8Array(0);
@@ -58,7 +59,7 @@ export function restoreStored(session: Savable, parts: readonly Uint8Array[]): v
   let state: SessionState | undefined;
   for (const bytes of parts) {
     const json = readPart(bytes, session.engine.frames.frameCount, contents);
-    if (json.length > 0) state = stateFromJson(new TextDecoder('utf-8', { fatal: true }).decode(json));
+    if (json.length > 0) state = stateFromJson(new TextDecoder('utf-8', { fatal: true }).decode(json)) as SessionState;
   }
   if (!state) throw new RangeError('the stored session has no state');
   const { frames, snapshots } = session.engine;
@@ -96,32 +97,8 @@ function isZero(page: Uint8Array): boolean {
   return true;
 }
 
-const ARRAYS = { Uint8Array, Uint16Array, Uint32Array, Int32Array, Float64Array, BigUint64Array } as const;
-
-function stateToJson(state: SessionState): string {
+/** A running hash cannot be stored. */
+function withoutDigest(state: SessionState): SessionState {
   const { digest: _, ...log } = state.log;
-  return JSON.stringify({ ...state, log }, (_key, value: unknown) => {
-    if (typeof value === 'bigint') return { $: 'bigint', v: String(value) };
-    if (value instanceof Map || value instanceof Set) {
-      return { $: value instanceof Map ? 'Map' : 'Set', v: [...value] };
-    }
-    if (!ArrayBuffer.isView(value)) return value;
-    const { buffer, byteOffset, byteLength } = value;
-    return { $: value.constructor.name, v: Buffer.from(buffer, byteOffset, byteLength).toString('base64') };
-  });
-}
-
-function stateFromJson(text: string): SessionState {
-  return JSON.parse(text, (_key, value: unknown) => {
-    const { $: type, v } = (value ?? {}) as { $?: unknown; v?: unknown };
-    if (typeof type !== 'string') return value;
-    if (type === 'bigint') return BigInt(String(v));
-    if (type === 'Map' && Array.isArray(v)) return new Map(v as [unknown, unknown][]);
-    if (type === 'Set' && Array.isArray(v)) return new Set(v as unknown[]);
-    const Type = Object.hasOwn(ARRAYS, type) ? ARRAYS[type as keyof typeof ARRAYS] : undefined;
-    if (!Type) throw new RangeError(`the stored session has a value of unknown type ${type.slice(0, 20)}`);
-    const bytes = Uint8Array.from(Buffer.from(String(v), 'base64'));
-    if (bytes.length % Type.BYTES_PER_ELEMENT !== 0) throw new RangeError('the stored session is malformed');
-    return new Type(bytes.buffer);
-  }) as SessionState;
+  return { ...state, log };
 }

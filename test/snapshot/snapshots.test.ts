@@ -61,11 +61,7 @@ describe.each(Object.entries(SETS))('snapshots of %s', (_name, guests) => {
   });
 
   it('make seeks in any order arrive where a straight replay does', () => {
-    let seed = 12345;
-    const random = (n: number) => {
-      seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-      return Math.floor((seed / 2 ** 32) * n);
-    };
+    const random = generator(12345);
     const ticks = Array.from({ length: 25 }, () => random(end)).sort((a, b) => a - b);
     const places = new Map(straight(made, ticks).map((place, i) => [ticks[i], place]));
     const timeline = new Timeline(recording, build, { spacing: Math.ceil(end / 20) });
@@ -87,22 +83,60 @@ describe.each(Object.entries(SETS))('snapshots of %s', (_name, guests) => {
 });
 
 describe('the page store', () => {
-  it('keeps equal pages once, never takes a hash for equality, and reuses what is released', () => {
+  const filled = (byte: number) => new Uint8Array(4096).fill(byte);
+
+  it('keeps equal pages once, and reuses what is released', () => {
     const store = new PageStore();
-    const a = new Uint8Array(4096).fill(1);
-    const b = new Uint8Array(4096).fill(2);
-    const first = store.intern(a, 7n);
-    expect(store.intern(a.slice(), 7n)).toBe(first);
-    const second = store.intern(b, 7n);
+    const first = store.intern(filled(1));
+    expect(store.intern(filled(1))).toBe(first);
+    const second = store.intern(filled(2));
     expect(second).not.toBe(first);
-    expect(store.page(second)).toEqual(b);
-    expect(store.intern(new Uint8Array(4096), 9n)).toBe(0);
-    expect(store.bytes).toBe(2 * 4096);
+    expect(store.page(second)).toEqual(filled(2));
+    expect(store.intern(new Uint8Array(4096))).toBe(0);
+    expect(store.page(0)).toEqual(new Uint8Array(4096));
+    expect(store.pages).toBe(2);
     store.release(first);
-    expect(store.page(store.intern(a, 7n))).toEqual(a);
+    expect(store.page(store.intern(filled(1)))).toEqual(filled(1));
     store.release(first);
     store.release(first);
-    expect(store.bytes).toBe(4096);
-    expect(store.intern(a, 7n)).toBe(first);
+    expect(store.pages).toBe(1);
+    expect(store.intern(filled(3))).toBe(first);
+  });
+
+  it('freezes and thaws pages, and all the while each has its content', () => {
+    const store = new PageStore();
+    const held = new Map<number, Uint8Array>();
+    const random = generator(7);
+    for (let round = 0; round < 4000; round++) {
+      if (held.size < 800 || random(3) > 0) {
+        const content = new Uint8Array(4096);
+        for (let i = 0; i < 40; i++) content[random(4096)] = random(256);
+        held.set(store.intern(content), content);
+      }
+      if (random(2) === 0) {
+        const page = [...held.keys()][random(held.size)]!;
+        held.delete(page);
+        store.release(page);
+      }
+      if (round % 97 === 0) while (store.shrink(1 << 20)) expect(store.rawBytes).toBeGreaterThan(0);
+    }
+    expect(store.pages).toBe(held.size);
+    // A tenth or so of what the pages are, and the open groups.
+    expect(store.bytes).toBeLessThan(held.size * 1024 + (6 << 20));
+    for (const [page, content] of held) expect(Buffer.compare(store.page(page), content)).toBe(0);
+    for (const page of held.keys()) expect(store.intern(held.get(page)!)).toBe(page);
+    for (const page of held.keys()) {
+      store.release(page);
+      store.release(page);
+    }
+    expect(store.pages).toBe(0);
   });
 });
+
+function generator(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}

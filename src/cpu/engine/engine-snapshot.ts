@@ -25,7 +25,6 @@ export interface EngineInside {
   makeCurrent(slot: Slot | undefined): void;
   /** A frame got another content: forgets the code decoded from it. */
   frameReplaced(mfn: number): void;
-  hash(mfn: number): bigint;
 }
 
 export interface SavedVcpu {
@@ -57,16 +56,6 @@ export class EngineSnapshots {
     for (const mfn of written) dirty[mfn]! &= ~DIRTY.SNAPSHOT;
     for (const slot of this.#in.slots) slot?.tlb.protectFrame(-1);
     return written;
-  }
-
-  /** What one saved state takes. */
-  get vcpuBytes(): number {
-    return this.#in.slots.filter(Boolean).length * (TLB_SET_BYTES + L.STATE_BYTES);
-  }
-
-  /** Content hash of a frame, the same whichever frame holds it. */
-  hash(mfn: number): bigint {
-    return this.#in.hash(mfn);
   }
 
   frame(mfn: number): Uint8Array {

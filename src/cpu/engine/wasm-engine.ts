@@ -133,7 +133,6 @@ export class WasmEngine implements Engine {
       frameReplaced: (mfn) => {
         if (this.#cache.hasCode[mfn] !== 0) this.#cache.drop(mfn);
       },
-      hash: (mfn) => BigInt.asUintN(64, this.#hash(this.frames.linear(mfn), PAGE_SIZE, 0n)),
     });
     this.frames.onScrub = (mfn) => {
       this.#dirty[mfn]! |= DIRTY.SNAPSHOT;
