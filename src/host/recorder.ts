@@ -2,6 +2,7 @@
  * Records a live session: runs its machine in chunks, feeds it from a script or a terminal, flushes the log, and ends
  * the recording. How time is cut into chunks, how fast the host is and when it flushes never show in the session.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { Ticks } from '../base/ticks.ts';
 import type { EventLog, LogSink, RecordBatch } from '../log/append.ts';
 import { KIND, SHUTDOWN_REASONS } from '../log/kinds.ts';
@@ -93,10 +94,14 @@ export interface RecordResult {
 const CHUNK_TICKS = 2_000_000;
 /** What is lost at most when the process is killed. An input is kept at once. */
 const FLUSH_SECONDS = 0.1;
+/** How long a signal waits at most: Node delivers none while this loop runs. */
+const TURN_SECONDS = 0.1;
 const TICKS_PER_MS = 1_000_000;
 const BLOCKED_WAIT_MS = 100;
 /** After a script ran out without `end`: the session goes on until nothing was printed for so long. */
 const QUIET_TICKS = 100_000_000;
+/** An `expect` is given up when nothing was printed or typed for so long: ten minutes of the guests' time. */
+const SILENT_TICKS = 600_000_000_000;
 
 /** Records until the session is over. @throws what the recording's sink threw, e.g. for a full disk */
 export async function recordSession(session: LiveSession, options: RecorderOptions): Promise<RecordResult> {
@@ -128,8 +133,11 @@ class Recorder {
   readonly #crashes = new CrashWatch();
   readonly #started = hostSeconds();
   #flushed = hostSeconds();
+  #turned = hostSeconds();
   #submitted = false;
   #lastOutput = 0;
+  /** When the script last did something. */
+  #lastStep = 0;
   /** Tick at which to look at the script again. */
   #wake = Number.POSITIVE_INFINITY;
   #scriptDone: 'end' | 'through' | undefined;
@@ -161,10 +169,14 @@ class Recorder {
       if (signal?.aborted) return this.#stop('interrupted', 'interrupted');
       const stop = machine.run(Math.min(now + CHUNK_TICKS, this.#wake, maxTicks) as Ticks);
       this.#host();
+      if (hostSeconds() - this.#turned >= TURN_SECONDS) await this.#turn();
       progress?.(machine.now(), this.#session.log.seq);
       if (stop === 'finished') return this.#over('finished');
       if (stop === 'stopped') return this.#over('ended');
-      if (machine.now() >= this.#wake) this.#script();
+      if (machine.now() >= this.#wake) {
+        this.#lastStep = machine.now();
+        this.#script();
+      }
       if (network?.busy) await this.#pace(network, stop === 'blocked');
       else this.#paceFrom = undefined;
       if (keyboard) {
@@ -174,6 +186,8 @@ class Recorder {
         const ended = this.#blocked();
         if (ended) return ended;
       }
+      const inVain = this.#waitsInVain();
+      if (inVain !== undefined) return this.#stop('expect-not-met', inVain);
       if (this.#scriptDone === 'through' && machine.now() > this.#lastOutput + QUIET_TICKS) return this.#stop('ended');
     }
   }
@@ -198,12 +212,22 @@ class Recorder {
         return;
       }
       if (step.do === 'xl') {
+        this.#lastStep = machine.now();
         this.#operate(step.command);
         continue;
       }
+      this.#lastStep = machine.now();
       const domain = this.#session.domainId(step.domain);
       if (domain !== undefined) this.#type(domain, step.bytes);
     }
+  }
+
+  /** Guests that idle have timers that fire for ever: what an `expect` waits for may never come. @returns why, if so */
+  #waitsInVain(): string | undefined {
+    const { script } = this.#options;
+    if (!script || this.#scriptDone || this.#wake < Number.POSITIVE_INFINITY) return undefined;
+    if (this.#session.machine.now() <= Math.max(this.#lastOutput, this.#lastStep) + SILENT_TICKS) return undefined;
+    return script.unmet && `${script.unmet}; nothing was printed for ten minutes of the guests' time`;
   }
 
   /** Nothing can happen without an input, and none is queued. */
@@ -290,6 +314,12 @@ class Recorder {
       this.#submitted = false;
     }
     if (log.failure) throw log.failure;
+  }
+
+  /** Lets Node do what waits for it: signals. */
+  async #turn(): Promise<void> {
+    await setImmediate();
+    this.#turned = hostSeconds();
   }
 
   /** Ends the session from outside, on the log. */

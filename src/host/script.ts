@@ -10,7 +10,8 @@
  *     end                   end the session here
  *
  * Running a script is a function of console output and ticks alone, so two recordings of one script are the same
- * session. `expect` looks at what came out since the last `expect` of that console was met, or since the start.
+ * session. `expect` looks at what came out since the last `expect` of that console was met, or since the start. It is given
+ * up when nothing can happen any more, or nothing was printed for ten minutes of the guests' time (`wait` for longer).
  */
 
 import { type OperatorCommand, parseOperator } from '../toolstack/operator.ts';
