@@ -1,6 +1,16 @@
 /** `--commit`: what a session wrote to its disks goes into their files, and the recording can still be replayed. */
-import { constants, copyFileSync, existsSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { Disk } from '../backends/blkif/disk.ts';
 import type { Session, SessionConfig } from '../session.ts';
 import { reason } from './files.ts';
 
@@ -35,7 +45,7 @@ export function commitDisks(session: Session, recording: string): string[] {
     const fresh = `${target}.rexen-new`;
     try {
       copyFileSync(target, keptPath(target, recording), constants.COPYFILE_EXCL);
-      writeFileSync(fresh, disk.content());
+      writeDisk(fresh, disk);
       renameSync(fresh, target);
     } catch (error) {
       throw new Error(`cannot commit ${name} to ${target}: ${reason(error)}`);
@@ -43,6 +53,25 @@ export function commitDisks(session: Session, recording: string): string[] {
     written.push(target);
   }
   return written;
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/** The disk as it is now, as a new file with holes where it is empty. */
+function writeDisk(path: string, disk: Disk): void {
+  const fd = openSync(path, 'w');
+  try {
+    ftruncateSync(fd, disk.base.length);
+    const chunk = new Uint8Array(CHUNK_BYTES);
+    for (let at = 0; at < disk.base.length; at += CHUNK_BYTES) {
+      const part = chunk.subarray(0, Math.min(CHUNK_BYTES, disk.base.length - at));
+      disk.readBytes(at, part);
+      if (part.every((byte) => byte === 0)) continue;
+      for (let done = 0; done < part.length; ) done += writeSync(fd, part, done, part.length - done, at + done);
+    }
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** File of a disk that the toolstack calls `domain/vdev`. */

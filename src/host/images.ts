@@ -1,26 +1,26 @@
 /** The files a session is started from: kernels, ramdisks. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ImageEntry, MAX_EMBEDDED_IMAGE_BYTES, type Recording, RecordingError } from '../log/recording.ts';
+import { diskContent, type Image } from '../toolstack/builder/image.ts';
+import { imageSha256, openImage } from './file-image.ts';
 import { reason, sha256Of } from './files.ts';
 
-/** Larger files are refused: no guest's kernel or ramdisk is. */
+/** Larger kernels and ramdisks are refused: there are none. */
 const MAX_IMAGE_BYTES = 1 << 30;
-
-/** An image's content, with its name for messages. */
-export interface LoadedImage {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
 
 /** Reads a file that a configuration names. @throws Error whose message is for people */
 export function readImage(path: string, what: string): Uint8Array {
+  return open(path, what, MAX_IMAGE_BYTES).bytes;
+}
+
+function open(path: string, what: string, most: number): Image {
   try {
     const stat = statSync(path);
     if (!stat.isFile()) throw new Error('it is not a file');
-    if (stat.size > MAX_IMAGE_BYTES) throw new Error('it is larger than 1 GiB');
-    return new Uint8Array(readFileSync(path));
+    if (stat.size > most) throw new Error('it is larger than 1 GiB');
+    return openImage(path, stat.size);
   } catch (error) {
     throw new Error(`cannot read ${what} ${path}: ${reason(error)}`);
   }
@@ -34,15 +34,24 @@ function place(path: string, size: number): string {
 /** Collects the images of a session to be recorded: the table for the header, and contents by SHA-256. */
 export class ImageTable {
   readonly entries: ImageEntry[] = [];
-  readonly contents = new Map<string, LoadedImage>();
+  readonly contents = new Map<string, Image>();
 
   /** @returns the image's SHA-256, by which a machine's configuration names it. */
   add(path: string, what: string): string {
-    const bytes = readImage(path, what);
-    const sha256 = sha256Of(bytes);
+    return this.#add(path, open(path, what, MAX_IMAGE_BYTES));
+  }
+
+  /** The same for a disk, which may be of any size. */
+  addDisk(path: string, what: string): string {
+    return this.#add(path, open(path, what, Number.POSITIVE_INFINITY));
+  }
+
+  #add(path: string, image: Image): string {
+    const { length: size } = diskContent(image);
+    const sha256 = imageSha256(image);
     if (!this.contents.has(sha256)) {
-      this.contents.set(sha256, { name: basename(path), bytes });
-      this.entries.push({ name: basename(path), path: place(path, bytes.length), size: bytes.length, sha256 });
+      this.contents.set(sha256, image);
+      this.entries.push({ name: image.name, path: place(path, size), size, sha256 });
     }
     return sha256;
   }
@@ -61,11 +70,11 @@ export class ImageTable {
  * The images of a recording by SHA-256: from the recording itself, from where they were, or from beside the recording.
  * @throws RecordingError if one is missing or has another content now.
  */
-export function loadImages(recording: Recording, file: string): Map<string, LoadedImage> {
-  const images = new Map<string, LoadedImage>();
+export function loadImages(recording: Recording, file: string): Map<string, Image> {
+  const images = new Map<string, Image>();
   for (const [i, entry] of (recording.header?.images ?? []).entries()) {
     const content = recording.image(i);
-    images.set(entry.sha256, { name: entry.name, bytes: content ? checked(content, entry) : find(entry, file) });
+    images.set(entry.sha256, content ? { name: entry.name, bytes: checked(content, entry) } : find(entry, file));
   }
   return images;
 }
@@ -75,14 +84,14 @@ function checked(bytes: Uint8Array, entry: ImageEntry): Uint8Array {
   throw new RecordingError(`the image ${entry.name} in the recording is not what its header says`);
 }
 
-function find(entry: ImageEntry, file: string): Uint8Array {
+function find(entry: ImageEntry, file: string): Image {
   let other = false;
   for (const path of [entry.path, join(dirname(file), basename(entry.name)), resolve(basename(entry.name))]) {
     const stat = statSync(path, { throwIfNoEntry: false });
     if (!stat?.isFile()) continue;
     if (stat.size === entry.size) {
-      const bytes = new Uint8Array(readFileSync(path));
-      if (sha256Of(bytes) === entry.sha256) return bytes;
+      const image = openImage(path, stat.size);
+      if (imageSha256(image) === entry.sha256) return image;
     }
     other = true;
   }

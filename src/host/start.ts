@@ -6,6 +6,7 @@ import { EventLog } from '../log/append.ts';
 import { type ByteSink, RecordingWriter } from '../log/recording.ts';
 import type { Input } from '../machine/door.ts';
 import { Session, type SessionConfig, type SessionDomain } from '../session.ts';
+import { diskContent } from '../toolstack/builder/image.ts';
 import { parseDomainConfig, warningText } from '../toolstack/xl/config.ts';
 import type { DomainConfig } from '../toolstack/xl/domain-config.ts';
 import { FileSink, MemoryFile, readText, sha256 } from './files.ts';
@@ -80,11 +81,11 @@ export function loadDomain(
   const kernel = images.add(config.kernel!, 'kernel');
   const ramdisk = config.ramdisk === undefined ? {} : { ramdisk: images.add(config.ramdisk, 'ramdisk') };
   const disks = config.disks.map(({ target, format, vdev }) => {
-    const sha256 = images.add(target, `disk ${vdev}`);
-    const { bytes } = images.contents.get(sha256)!;
+    const sha256 = images.addDisk(target, `disk ${vdev}`);
+    const content = diskContent(images.contents.get(sha256)!);
     // What is wrong with an image is said here, with its path.
-    if (format === 'qcow2') new Qcow2(bytes, target);
-    else if (isQcow2(bytes)) warn(`${config.name}: disk ${vdev}: ${target} is a qcow2 image, and is taken as raw`);
+    if (format === 'qcow2') new Qcow2(content, target);
+    else if (isQcow2(content)) warn(`${config.name}: disk ${vdev}: ${target} is a qcow2 image, and is taken as raw`);
     return sha256;
   });
   return { config, kernel, ...ramdisk, ...(disks.length > 0 ? { disks } : {}) };

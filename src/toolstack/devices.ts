@@ -4,7 +4,7 @@ import { Vbd, type VbdState } from '../backends/blkif/vbd.ts';
 import { Switch, type SwitchPort, type SwitchState } from '../backends/netif/switch.ts';
 import { Vif, type VifState } from '../backends/netif/vif.ts';
 import type { BackendServices } from '../backends/services.ts';
-import type { Image } from './builder/image.ts';
+import { diskContent, type Image } from './builder/image.ts';
 import { writeVbd, writeVif } from './xenstore-tree.ts';
 import type { DiskConfig, DomainConfig } from './xl/domain-config.ts';
 import type { LocalClient } from './xenstore/local-client.ts';
@@ -137,9 +137,10 @@ export class Devices {
     }));
   }
 
-  #disk(domain: string, { vdev, format, readOnly }: DiskConfig, { bytes, name: file }: Image): Disk {
+  #disk(domain: string, { vdev, format, readOnly }: DiskConfig, image: Image): Disk {
     const name = `${domain}/${vdev}`;
-    const make = () => new DiskImage(format === 'qcow2' ? new Qcow2(bytes, file) : bytes, readOnly);
+    const file = diskContent(image);
+    const make = () => new DiskImage(format === 'qcow2' ? new Qcow2(file, image.name) : file, readOnly);
     const disk = this.#disks.get(name) ?? make();
     this.#disks.set(name, disk);
     return disk;

@@ -3,6 +3,7 @@ import { BLKIF_OP, BLKIF_RSP } from '../../src/backends/blkif/abi.ts';
 import { Disk } from '../../src/backends/blkif/disk.ts';
 import { Vbd } from '../../src/backends/blkif/vbd.ts';
 import { FakeServices, FakeStore } from './fake-services.ts';
+import { wholeDisk } from './whole-disk.ts';
 
 const FRONT = '/front';
 const BACK = '/back';
@@ -149,7 +150,7 @@ describe('requests', () => {
     page.fill(0xee, 0, 512);
     g.put({ op: BLKIF_OP.WRITE, sector: 20, segments: [[1, 0, 0]] });
     expect(g.done(1).status).toBe(BLKIF_RSP.OKAY);
-    expect(g.disk.content()[20 * 512]).toBe(0xee);
+    expect(wholeDisk(g.disk)[20 * 512]).toBe(0xee);
     expect(g.services.mapped.size).toBe(1);
   });
 
@@ -189,7 +190,7 @@ describe('requests', () => {
     expect(g.done(0).status).toBe(BLKIF_RSP.OKAY);
     g.put({ op: BLKIF_OP.DISCARD, sector: 8, sectors: 4 });
     expect(g.done(1).status).toBe(BLKIF_RSP.OKAY);
-    expect([g.disk.content()[7 * 512], g.disk.content()[8 * 512], g.disk.content()[12 * 512]]).toEqual([7, 0, 12]);
+    expect([wholeDisk(g.disk)[7 * 512], wholeDisk(g.disk)[8 * 512], wholeDisk(g.disk)[12 * 512]]).toEqual([7, 0, 12]);
   });
 
   test.each<[string, Op, number]>([
@@ -225,6 +226,37 @@ describe('requests', () => {
     g.services.signal();
     g.services.pass(LATENCY);
     expect(g.ring.getUint32(8, true)).toBe(0);
+  });
+
+  test('that make up new ones by reading over their own ring are done a ring at a time', () => {
+    // Each page of the disk holds a ring with one request more, all of which read the next page into the ring.
+    const PAGES = 200;
+    const image = new Uint8Array(PAGES * 4096);
+    const g = new Guest(new Disk(image, true)).connect();
+    for (let page = 0; page < PAGES; page++) {
+      for (let entry = 0; entry < 32; entry++) {
+        g.put({ op: BLKIF_OP.READ, sector: ((page + 1) % PAGES) * 8, segments: [[100, 0, 7]] });
+      }
+      g.ring.setUint32(0, page + 2, true);
+      image.set(new Uint8Array(g.ring.buffer), page * 4096);
+    }
+    g.ring.setUint32(0, 1, true);
+    g.services.signal();
+    g.services.pass(LATENCY);
+    // 32 requests at once, and the rest waits for the next turn.
+    expect(g.ring.getUint32(8, true)).toBe(32);
+    g.services.pass(LATENCY);
+    expect(g.ring.getUint32(8, true)).toBe(64);
+  });
+
+  test('to a disk that has taken all that it may are errors; it can still be read', () => {
+    const g = new Guest(new Disk(new Uint8Array(65536), false, 4)).connect();
+    g.services.grant(1, 1);
+    const write = { op: BLKIF_OP.WRITE, segments: [[1, 0, 7]] as [number, number, number][] };
+    for (const sector of [0, 8, 16, 24]) g.put({ ...write, sector });
+    g.put({ ...write, op: BLKIF_OP.READ });
+    const statuses = [0, 1, 2, 3, 4].map((index) => g.done(index).status);
+    expect(statuses).toEqual([BLKIF_RSP.OKAY, BLKIF_RSP.OKAY, BLKIF_RSP.OKAY, BLKIF_RSP.ERROR, BLKIF_RSP.OKAY]);
   });
 
   test('go around the ring many times', () => {

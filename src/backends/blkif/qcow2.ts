@@ -9,7 +9,7 @@
  *                 bits 61..x how many 512-byte sectors follow the first one
  */
 import { constants, inflateRawSync, zstdDecompressSync } from 'node:zlib';
-import type { DiskContent } from './disk.ts';
+import { type DiskContent, RawContent } from './disk.ts';
 
 const MAGIC = 0x514649fb;
 const V2_HEADER = 72;
@@ -23,8 +23,8 @@ const ALL_ZERO = 1n;
 /** Bits of incompatible_features. */
 const FEATURE = { dirty: 1n, corrupt: 2n, dataFile: 4n, compression: 8n, extendedL2: 16n } as const;
 const COMPRESSION = { zlib: 0, zstd: 1 } as const;
-/** Unpacked clusters that are kept. */
-const KEPT_CLUSTERS = 16;
+/** Unpacked clusters, and L2 tables, that are kept. */
+const KEPT = 16;
 
 /** An image that cannot be used. The message reads `FILE: what is wrong; what to do`. */
 export class Qcow2Error extends Error {
@@ -40,54 +40,56 @@ type Cluster =
 const ZEROS: Cluster = { kind: 'zeros' };
 
 /** True if a file begins as a qcow2 image does. */
-export function isQcow2(file: Uint8Array): boolean {
-  return file.length >= 4 && view(file).getUint32(0) === MAGIC;
+export function isQcow2(file: DiskContent): boolean {
+  return file.length >= 4 && view(piece(file, 0, 4)).getUint32(0) === MAGIC;
 }
 
 export class Qcow2 implements DiskContent {
   /** Bytes of the disk. */
   readonly length: number;
   readonly #name: string;
-  readonly #file: Uint8Array;
-  readonly #view: DataView;
+  readonly #file: DiskContent;
+  /** The header, as far as it is there. */
+  readonly #header: DataView;
+  readonly #l1: DataView;
   readonly #clusterBits: number;
-  readonly #l1At: number;
   readonly #l1Entries: number;
   readonly #zstd: boolean;
-  /** By offset in the file, the one used last at the end. */
-  readonly #unpacked = new Map<number, Uint8Array>();
+  /** Both by offset in the file. */
+  readonly #unpacked = new Kept<Uint8Array>();
+  readonly #l2Tables = new Kept<DataView>();
 
   /**
    * Checks the header and every table; what lies packed in clusters is unpacked when it is read.
    * @throws Qcow2Error
    */
-  constructor(file: Uint8Array, name: string) {
-    this.#file = file;
+  constructor(file: DiskContent | Uint8Array, name: string) {
+    this.#file = file instanceof Uint8Array ? new RawContent(file) : file;
     this.#name = name;
-    this.#view = view(file);
-    if (!isQcow2(file)) throw this.#wrong('it is no qcow2 image');
+    this.#header = view(piece(this.#file, 0, V3_HEADER + 1));
+    if (!isQcow2(this.#file)) throw this.#wrong('it is no qcow2 image');
     if (file.length < V2_HEADER) throw this.#wrong('its header is cut off');
-    const version = this.#view.getUint32(4);
+    const version = this.#header.getUint32(4);
     if (version !== 2 && version !== 3) throw this.#wrong(`it is of version ${version}; there are 2 and 3`);
     if (version === 3 && file.length < V3_HEADER) throw this.#wrong('its header is cut off');
-    if (this.#view.getBigUint64(8) !== 0n)
+    if (this.#header.getBigUint64(8) !== 0n)
       throw this.#wrong('it needs a backing file; join them: qemu-img convert -O qcow2 OLD NEW');
-    if (this.#view.getUint32(32) !== 0) throw this.#wrong('it is encrypted; qemu-img convert makes a plain one');
+    if (this.#header.getUint32(32) !== 0) throw this.#wrong('it is encrypted; qemu-img convert makes a plain one');
     this.#zstd = version === 3 && this.#features();
-    this.#clusterBits = this.#view.getUint32(20);
+    this.#clusterBits = this.#header.getUint32(20);
     if (!(this.#clusterBits >= MIN_CLUSTER_BITS && this.#clusterBits <= MAX_CLUSTER_BITS))
       throw this.#wrong(`its clusters are of 2^${this.#clusterBits} bytes; there are 2^9 to 2^21`);
-    const size = this.#view.getBigUint64(24);
+    const size = this.#header.getBigUint64(24);
     if (size > BigInt(Number.MAX_SAFE_INTEGER)) throw this.#wrong('its disk is too large');
     this.length = Number(size);
-    const l1At = this.#view.getBigUint64(40);
+    const l1At = this.#header.getBigUint64(40);
     this.#l1Entries = Math.ceil(this.length / this.#l1Reach);
-    const l1Given = this.#view.getUint32(36);
+    const l1Given = this.#header.getUint32(36);
     if (l1Given < this.#l1Entries || l1Given > MAX_L1_ENTRIES)
       throw this.#wrong(`its L1 table has ${l1Given} entries, and its disk needs ${this.#l1Entries}`);
     if (l1At % 512n !== 0n || l1At + 8n * BigInt(this.#l1Entries) > BigInt(file.length))
       throw this.#wrong('its L1 table lies outside the file');
-    this.#l1At = Number(l1At);
+    this.#l1 = view(piece(this.#file, Number(l1At), 8 * this.#l1Entries));
     this.#checkTables();
   }
 
@@ -115,15 +117,15 @@ export class Qcow2 implements DiskContent {
 
   /** Version 3's features. @returns whether clusters are packed by zstd */
   #features(): boolean {
-    const bits = this.#view.getBigUint64(72);
+    const bits = this.#header.getBigUint64(72);
     if (bits & FEATURE.corrupt) throw this.#wrong('it is marked as corrupt; repair it: qemu-img check -r all FILE');
     if (bits & FEATURE.dataFile) throw this.#wrong('its data lie in another file; qemu-img convert joins them');
     if (bits & FEATURE.extendedL2) throw this.#wrong('it has subclusters; qemu-img convert makes one without');
     if (bits & ~(FEATURE.dirty | FEATURE.compression))
       throw this.#wrong(`it has features that rexen does not know: 0x${bits.toString(16)}`);
     if ((bits & FEATURE.compression) === 0n) return false;
-    const length = this.#view.getUint32(100);
-    const type = length > V3_HEADER && this.#file.length > V3_HEADER ? this.#view.getUint8(V3_HEADER) : 0;
+    const length = this.#header.getUint32(100);
+    const type = length > V3_HEADER && this.#file.length > V3_HEADER ? this.#header.getUint8(V3_HEADER) : 0;
     if (type !== COMPRESSION.zlib && type !== COMPRESSION.zstd) throw this.#wrong(`its compression ${type} is unknown`);
     return type === COMPRESSION.zstd;
   }
@@ -137,12 +139,14 @@ export class Qcow2 implements DiskContent {
       seen.add(at);
       if (at + this.#clusterBytes > this.#file.length)
         throw this.#wrong(`its L2 table ${i} lies outside the file, at 0x${at.toString(16)}`);
-      for (let j = 0; j < this.#l2Entries; j++) this.#checked(at + 8 * j);
+      const table = this.#l2(at);
+      for (let j = 0; j < this.#l2Entries; j++) this.#check(table, j, at);
     }
   }
 
-  #checked(entryAt: number): void {
-    const cluster = this.#entry(entryAt);
+  #check(table: DataView, index: number, tableAt: number): void {
+    const cluster = this.#entry(table, index);
+    const entryAt = tableAt + 8 * index;
     if (cluster.kind !== 'zeros' && cluster.at >= this.#file.length)
       throw this.#wrong(
         `a cluster lies outside the file, at 0x${cluster.at.toString(16)} (its entry is at 0x${entryAt.toString(16)})`,
@@ -152,16 +156,22 @@ export class Qcow2 implements DiskContent {
   }
 
   #l2At(index: number): number {
-    return Number(this.#view.getBigUint64(this.#l1At + 8 * index) & OFFSET_MASK);
+    return Number(this.#l1.getBigUint64(8 * index) & OFFSET_MASK);
   }
 
   #cluster(offset: number): Cluster {
     const l2At = this.#l2At(Math.floor(offset / this.#l1Reach));
-    return l2At === 0 ? ZEROS : this.#entry(l2At + 8 * (Math.floor(offset / this.#clusterBytes) % this.#l2Entries));
+    if (l2At === 0) return ZEROS;
+    return this.#entry(this.#l2(l2At), Math.floor(offset / this.#clusterBytes) % this.#l2Entries);
   }
 
-  #entry(at: number): Cluster {
-    const entry = this.#view.getBigUint64(at);
+  /** The L2 table at `at`. */
+  #l2(at: number): DataView {
+    return this.#l2Tables.get(at, () => view(piece(this.#file, at, this.#clusterBytes)));
+  }
+
+  #entry(table: DataView, index: number): Cluster {
+    const entry = table.getBigUint64(8 * index);
     if (entry & COMPRESSED) {
       const split = BigInt(62 - (this.#clusterBits - 8));
       const offset = Number(entry & ((1n << split) - 1n));
@@ -177,19 +187,14 @@ export class Qcow2 implements DiskContent {
     if (cluster.kind === 'zeros') into.fill(0);
     else if (cluster.kind === 'packed') into.set(this.#unpack(cluster).subarray(from, from + into.length));
     else {
-      const there = this.#file.subarray(cluster.at + from, cluster.at + from + into.length);
-      into.set(there);
-      into.fill(0, there.length);
+      const there = Math.max(0, Math.min(into.length, this.#file.length - cluster.at - from));
+      if (there > 0) this.#file.read(cluster.at + from, into.subarray(0, there));
+      into.fill(0, there);
     }
   }
 
   #unpack({ at, length }: { at: number; length: number }): Uint8Array {
-    const kept = this.#unpacked.get(at);
-    this.#unpacked.delete(at);
-    const cluster = kept ?? this.#inflate(this.#file.subarray(at, at + length), at);
-    this.#unpacked.set(at, cluster);
-    if (this.#unpacked.size > KEPT_CLUSTERS) this.#unpacked.delete(this.#unpacked.keys().next().value!);
-    return cluster;
+    return this.#unpacked.get(at, () => this.#inflate(piece(this.#file, at, length), at));
   }
 
   /** The packed bytes are followed by others, of the same sector. */
@@ -210,6 +215,26 @@ export class Qcow2 implements DiskContent {
   #wrong(what: string): Qcow2Error {
     return new Qcow2Error(`${this.#name}: ${what}`);
   }
+}
+
+/** The things used last, by where they are. */
+class Kept<T> {
+  readonly #things = new Map<number, T>();
+
+  get(at: number, make: () => T): T {
+    const thing = this.#things.get(at) ?? make();
+    this.#things.delete(at);
+    this.#things.set(at, thing);
+    if (this.#things.size > KEPT) this.#things.delete(this.#things.keys().next().value!);
+    return thing;
+  }
+}
+
+/** Up to `length` bytes from `at` on: as many as the file has. */
+function piece(file: DiskContent, at: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(Math.max(0, Math.min(length, file.length - at)));
+  file.read(at, bytes);
+  return bytes;
 }
 
 function view(bytes: Uint8Array): DataView {

@@ -23,7 +23,8 @@ const MAX_QUEUES = 4;
 const MAX_PERSISTENT = 1056;
 /** `info` of blkif.h. */
 const VDISK = { CDROM: 1, READONLY: 4 } as const;
-const PAGE_SECTORS = 8;
+const PAGE_BYTES = 4096;
+const PAGE_SECTORS = PAGE_BYTES / SECTOR_BYTES;
 
 interface Queue {
   readonly ring: BackRing;
@@ -180,13 +181,15 @@ export class Vbd implements DeviceType {
     if (!this.#timer.armed && this.backend.state === XenbusState.Connected) this.#timer.set(LATENCY_TICKS);
   }
 
-  /** Does all that waits, queue by queue. */
+  /**
+   * Does all that waits, queue by queue; at most a ring of it at once. No guest can add to its ring meanwhile, but one that
+   * names the ring's own page as the place for data could feed it for ever.
+   */
   #work(): void {
     for (const queue of this.#queues) {
       const { ring, port } = queue;
-      do {
-        while (ring.hasRequest) this.#one(queue);
-      } while (ring.rearm());
+      for (let n = 0; n < ring.size && ring.hasRequest; n++) this.#one(queue);
+      if (ring.rearm()) this.#timer.set(LATENCY_TICKS);
       if (ring.publish()) this.#services.notify(port);
     }
   }
@@ -223,6 +226,8 @@ export class Vbd implements DeviceType {
         return this.#transfer(queue, request, true, passing);
       case BLKIF_OP.DISCARD:
         if (this.disk.readOnly || !this.disk.has(sector, request.sectors)) return BLKIF_RSP.ERROR;
+        // Its first and last block may have to be kept.
+        if (!this.disk.hasRoom(2 * PAGE_BYTES)) return BLKIF_RSP.ERROR;
         this.disk.discard(sector, request.sectors);
         return BLKIF_RSP.OKAY;
       default:
@@ -236,6 +241,7 @@ export class Vbd implements DeviceType {
     if (!segments.every(sensible)) return BLKIF_RSP.ERROR;
     const count = segments.reduce((sum, { first, last }) => sum + last - first + 1, 0);
     if (!this.disk.has(request.sector, count)) return BLKIF_RSP.ERROR;
+    if (write && !this.disk.hasRoom(count * SECTOR_BYTES)) return BLKIF_RSP.ERROR;
     let { sector } = request;
     for (const { ref, first, last } of segments) {
       const grant = this.#page(queue, ref, write, passing);

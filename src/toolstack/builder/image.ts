@@ -1,3 +1,5 @@
+import { type DiskContent, RawContent } from '../../backends/blkif/disk.ts';
+
 /**
  * A kernel or ramdisk image that cannot be used. The message reads `FILE: offset 0x1234: what is wrong`, the offset
  * being one in the file, or in the payload that was unpacked from it (the name then says so).
@@ -18,6 +20,13 @@ export class ImageError extends Error {
 export interface Image {
   readonly name: string;
   readonly bytes: Uint8Array;
+  /** Of one that is too large to lie in memory: its bytes piece by piece, for a disk. */
+  readonly content?: DiskContent;
+}
+
+/** An image as a disk. */
+export function diskContent(image: Image): DiskContent {
+  return image.content ?? new RawContent(image.bytes);
 }
 
 /** Little-endian reads that name image and offset when they leave it. */
