@@ -1,48 +1,53 @@
 /** A recording on its timeline as gdb's target: threads are vcpus, writes lead into diversions. */
-import { REGISTERS, TARGET_XML } from '../src/debug/registers.ts';
-import type { DebugTarget, DebugThread, Motion, PointKind, Stopped } from '../src/debug/target.ts';
-import type { Vcpu } from '../src/hypervisor/vcpu.ts';
+import {
+  type DebugTarget,
+  type DebugThread,
+  type Motion,
+  type PointKind,
+  type PointRequest,
+  processOf,
+  type Stopped,
+  type Work,
+} from '../src/debug/target.ts';
+import { DebugPoints } from './debug-points.ts';
 import { livingEnd } from './ends.ts';
+import { GuestView, threadOfVcpu, type ViewOptions } from './guest-view.ts';
+import { parseMark } from './mark.ts';
 import { Monitor } from './monitor.ts';
-import { contents, currentVcpu, translate, withVcpu } from './places.ts';
-import { findFirst, findLast, type Hit, type Interest } from './scan.ts';
+import { travelCommands } from './monitor-travel.ts';
+import { approach, findFirst, findLast, type Hit, listen } from './scan.ts';
 import { stepBackward, stepForward } from './step.ts';
 import type { Timeline } from './timeline.ts';
 
-interface Point {
-  readonly kind: PointKind;
-  readonly address: bigint;
-  readonly length: number;
-  /** By whose page tables a watched address is meant. */
-  readonly domain: number;
-  readonly vcpu: number;
+export interface ReplayTargetOptions extends ViewOptions {
+  /** Called with what a person at the debugger must know. */
+  readonly say?: (text: string) => void;
+  /** The file with a domain's symbols for gdb. */
+  readonly symbols?: (domain: number) => Uint8Array | undefined;
 }
 
-const WATCH_REASONS = { write: 'watch', read: 'rwatch', access: 'awatch' } as const;
-const MAX_POINTS = 1000;
+/** Steps of a range between two looks at whether somebody wants to break off. */
+const STEPS_A_PIECE = 200;
 
 export class ReplayTarget implements DebugTarget {
-  readonly targetXml = TARGET_XML;
   readonly timeline: Timeline;
-  /** Only this domain's vcpus are threads. */
-  readonly #domain: number | undefined;
-  readonly #say: (text: string) => void;
+  readonly reverses = true;
+  readonly #options: ReplayTargetOptions;
+  readonly #view: GuestView;
   readonly #monitor: Monitor;
+  readonly #points = new DebugPoints();
   /** The last place at which a domain lives. */
   readonly #end: number;
-  #points: Point[] = [];
-  #current = 1;
+  #current = 0;
 
-  constructor(timeline: Timeline, options: { domain?: number | undefined; say?: (text: string) => void } = {}) {
+  constructor(timeline: Timeline, options: ReplayTargetOptions = {}) {
     this.timeline = timeline;
-    this.#domain = options.domain;
-    this.#say = options.say ?? (() => {});
-    this.#monitor = new Monitor(
-      timeline,
-      () => this.#arrived(),
-      () => this.#vcpu(this.#current),
-    );
+    this.#options = options;
+    this.#view = new GuestView(() => timeline.session, options);
     this.#end = livingEnd(timeline.recording);
+    const vcpu = () => this.#view.vcpu(this.#current);
+    const travel = travelCommands({ timeline, end: this.#end, vcpu, moved: () => this.#arrived() });
+    this.#monitor = new Monitor({ session: () => timeline.session, vcpu }, travel);
     this.#arrived();
   }
 
@@ -51,172 +56,192 @@ export class ReplayTarget implements DebugTarget {
     return this.#end;
   }
 
-  threads(): readonly DebugThread[] {
-    const threads: DebugThread[] = [];
-    for (const domain of this.timeline.session.xen.domains.guests()) {
-      if (this.#domain !== undefined && domain.id !== this.#domain) continue;
-      for (const vcpu of domain.vcpus) threads.push({ id: threadId(vcpu), text: describe(vcpu) });
-    }
-    return threads;
+  targetXml(_thread: number): string {
+    return this.#view.registers.xml;
   }
-
+  threads(): readonly DebugThread[] {
+    return this.#view.threads();
+  }
   get current(): number {
     return this.#current;
   }
-
   readRegisters(thread: number): Uint8Array | undefined {
-    const vcpu = this.#vcpu(thread);
-    if (!vcpu) return undefined;
-    const { session } = this.timeline;
-    return withVcpu(session, vcpu, () =>
-      Uint8Array.from(Buffer.concat(REGISTERS.map((register) => register.read(session.engine.state)))),
-    );
+    return this.#view.readRegisters(thread);
   }
-
   readRegister(thread: number, number: number): Uint8Array | undefined {
-    const vcpu = this.#vcpu(thread);
-    const { session } = this.timeline;
-    if (!vcpu || !REGISTERS[number]) return undefined;
-    return withVcpu(session, vcpu, () => REGISTERS[number]!.read(session.engine.state));
+    return this.#view.readRegister(thread, number);
   }
-
-  writeRegister(thread: number, number: number, bytes: Uint8Array): boolean {
-    const register = REGISTERS[number];
-    if (!this.#vcpu(thread) || !register?.write || bytes.length !== register.bits / 8) return false;
-    this.#divert();
-    const { session } = this.timeline;
-    withVcpu(session, this.#vcpu(thread)!, () => register.write!(session.engine.state, bytes));
-    return true;
-  }
-
   readMemory(thread: number, address: bigint, length: number): Uint8Array | undefined {
-    const vcpu = this.#vcpu(thread);
-    if (!vcpu) return undefined;
-    const { session } = this.timeline;
-    return contents(session, translate(session, vcpu, address, length));
+    return this.#view.readMemory(thread, address, length);
   }
 
-  writeMemory(thread: number, address: bigint, bytes: Uint8Array): boolean {
-    const vcpu = this.#vcpu(thread);
-    if (!vcpu) return false;
-    const pieces = translate(this.timeline.session, vcpu, address, bytes.length);
-    if (pieces.reduce((sum, { length }) => sum + length, 0) < bytes.length) return false;
+  writeRegister(thread: number, number: number, bytes: Uint8Array): string | undefined {
+    const refusal = this.#view.refusal(thread, number, bytes);
+    if (refusal !== undefined) return refusal;
     this.#divert();
-    const { engine } = this.timeline.session;
-    let done = 0;
-    for (const { mfn, offset, length } of pieces) {
-      engine.frames.frame(mfn).set(bytes.subarray(done, done + length), offset);
-      engine.frameWritten(mfn);
-      done += length;
+    this.#view.writeRegister(thread, number, bytes);
+    return undefined;
+  }
+
+  writeRegisters(thread: number, bytes: Uint8Array): string | undefined {
+    const changed = this.#view.changed(thread, bytes);
+    if (!changed) return 'these are not all registers';
+    for (const { number, content } of changed) {
+      const refusal = this.writeRegister(thread, number, content);
+      if (refusal !== undefined) return refusal;
     }
-    return true;
+    return undefined;
   }
 
-  insertPoint(kind: PointKind, address: bigint, length: number): boolean {
-    if (this.#points.length >= MAX_POINTS) return false;
-    if (kind !== 'break' && (length < 1 || length > 4096)) return false;
-    const vcpu = this.#vcpu(this.#current);
-    if (!vcpu) return false;
-    this.removePoint(kind, address, length);
-    this.#points.push({ kind, address, length, domain: vcpu.domain.id, vcpu: vcpu.id });
-    return true;
+  writeMemory(thread: number, address: bigint, bytes: Uint8Array): string | undefined {
+    if (!this.#view.mapped(thread, address, bytes.length)) return 'not all of it is mapped';
+    this.#divert();
+    this.#view.writeMemory(thread, address, bytes);
+    return undefined;
   }
 
-  removePoint(kind: PointKind, address: bigint, length: number): void {
-    this.#points = this.#points.filter(
-      (point) => point.kind !== kind || point.address !== address || (kind !== 'break' && point.length !== length),
-    );
+  insertPoint(point: PointRequest): string | undefined {
+    return this.#points.insert(point);
+  }
+  removePoint(kind: PointKind, address: bigint, length: number, thread: number): void {
+    this.#points.remove(kind, address, length, thread);
   }
 
-  *move(motion: Motion): Generator<void, Stopped> {
-    if (motion.kind === 'none') return { thread: this.#current, reason: 'step' };
-    if (motion.reverse && this.timeline.diverted) {
-      this.#say('the diversion is dropped: going backwards is on the recorded timeline');
-      this.timeline.seek(this.timeline.forkTick);
+  *move(motion: Motion): Work<Stopped> {
+    if (motion.kind === 'seek') return yield* this.#seek(motion.place);
+    if (motion.kind === 'continue') return yield* motion.reverse ? this.#back() : this.#on();
+    if (motion.kind === 'step') {
+      return yield* motion.reverse ? this.#stepBack(motion.thread) : this.#step(motion.thread);
     }
-    if (motion.kind === 'step') return yield* this.#step(motion.reverse, motion.thread);
-    return yield* motion.reverse ? this.#back() : this.#on();
+    if (motion.kind === 'range') return yield* this.#range(motion.thread ?? this.#current, motion.from, motion.to);
+    return this.#stop('step');
   }
 
   interrupted(): Stopped {
-    this.#arrived();
-    if (this.threads().length === 0) this.timeline.seek(this.#end);
+    this.#clamp();
     return this.#stop('interrupt');
   }
 
-  monitor(text: string): string {
+  joined(): Stopped {
+    const stopped = this.interrupted();
+    this.#view.settle(stopped.thread);
+    return { ...stopped, reason: 'step' };
+  }
+
+  left(): void {
+    this.#points.clear();
+  }
+
+  monitor(text: string): Work<string> {
     return this.#monitor.run(text);
   }
 
-  *#step(reverse: boolean, thread: number | undefined): Generator<void, Stopped> {
-    const slot = thread === undefined ? undefined : this.#vcpu(thread)?.slot.index;
-    const moved = reverse ? yield* stepBackward(this.timeline, slot) : yield* stepForward(this.timeline, slot);
-    if (!moved) {
-      if (!reverse) this.#toEnd();
-      return this.#stop(reverse ? 'begin' : 'end');
-    }
-    if (this.threads().length === 0) {
-      this.#toEnd();
-      return this.#stop('end');
-    }
-    if (thread !== undefined && this.#vcpu(thread)) this.#current = thread;
-    else this.#arrived();
-    return { thread: this.#current, reason: 'step' };
+  symbolFile(process: number): Uint8Array | undefined {
+    return this.#options.symbols?.(process);
   }
 
-  *#on(): Generator<void, Stopped> {
+  *#seek(place: string): Work<Stopped> {
+    const { tick } = place === '' ? { tick: 0 } : parseMark(place, this.timeline.recording);
+    yield* approach(this.timeline, Math.min(tick, this.#end));
+    return this.#stop('step');
+  }
+
+  // Steps
+
+  /** A step of `thread`, or of any, that sees what watchpoints watch. */
+  *#step(thread: number | undefined): Work<Stopped> {
+    const { timeline } = this;
+    const start = timeline.tick;
+    const { hits, stop } = listen(timeline.session, this.#interest(false));
+    let moved: boolean;
+    try {
+      moved = yield* stepForward(timeline, this.#slot(thread));
+    } finally {
+      stop();
+    }
+    if (!moved || this.threads().length === 0) {
+      this.#clamp();
+      return this.#stop('end');
+    }
+    const hit = hits.find(({ tick }) => tick >= start && tick < timeline.tick);
+    return hit ? this.#hit(hit) : this.#stepped(thread);
+  }
+
+  *#stepBack(thread: number | undefined): Work<Stopped> {
+    const { timeline } = this;
+    const start = timeline.tick;
+    const { hits, stop } = listen(timeline.session, this.#interest(false));
+    let moved: boolean;
+    try {
+      moved = yield* stepBackward(timeline, this.#slot(thread));
+    } finally {
+      stop();
+    }
+    if (!moved) return this.#stop('begin');
+    const hit = hits.findLast(({ tick }) => tick < start && tick >= timeline.tick);
+    return hit ? this.#hit(hit) : this.#stepped(thread);
+  }
+
+  *#range(thread: number, from: bigint, to: bigint): Work<Stopped> {
+    for (let steps = 1; ; steps++) {
+      const stopped = yield* this.#step(thread);
+      if (stopped.reason !== 'step') return stopped;
+      const rip = this.#view.rip(thread);
+      if (rip === undefined || rip < from || rip >= to) return stopped;
+      if (this.#points.breaksAt(processOf(thread), rip)) return { ...stopped, reason: 'break' };
+      if (steps % STEPS_A_PIECE === 0) yield;
+    }
+  }
+
+  #stepped(thread: number | undefined): Stopped {
+    if (thread === undefined || !this.#view.vcpu(thread)) return this.#stop('step');
+    this.#current = thread;
+    return { thread, reason: 'step' };
+  }
+
+  #slot(thread: number | undefined): number | undefined {
+    return thread === undefined ? undefined : this.#view.vcpu(thread)?.slot.index;
+  }
+
+  // Runs
+
+  *#on(): Work<Stopped> {
     const { timeline } = this;
     const start = timeline.tick;
     const hit = yield* findFirst(timeline, this.#interest(), ({ kind, tick }) =>
       kind === 'break' ? tick > start : tick >= start,
     );
     if (hit === undefined) {
-      this.#toEnd();
+      this.#clamp(true);
       return this.#stop('end');
     }
-    const to = hit.kind === 'break' ? hit.tick : hit.tick + 1;
-    if (!timeline.diverted) timeline.seek(to);
-    if (this.threads().length === 0) {
-      this.#toEnd();
-      return this.#stop('end');
-    }
-    return this.#hit(hit);
+    if (!timeline.diverted) timeline.seek(hit.kind === 'break' ? hit.tick : hit.tick + 1);
+    if (this.threads().length > 0) return this.#hit(hit);
+    this.#clamp();
+    return this.#stop('end');
   }
 
-  *#back(): Generator<void, Stopped> {
+  *#back(): Work<Stopped> {
     const { timeline } = this;
     const hit = yield* findLast(timeline, timeline.tick, this.#interest());
     timeline.seek(hit?.tick ?? 0);
     return hit === undefined ? this.#stop('begin') : this.#hit(hit);
   }
 
-  #interest(): Interest {
-    return {
-      breakpoints: this.#points.filter(({ kind }) => kind === 'break').map(({ address }) => address),
-      watches: this.#watched().map(({ kind, domain, vcpu, address, length }) => (session) => {
-        const owner = session.xen.find(domain)?.vcpus[vcpu];
-        const pieces = owner ? translate(session, owner, address, length) : [];
-        return kind === 'break' ? [] : pieces.map((piece) => ({ ...piece, on: kind }));
-      }),
-      domain: this.#domain,
-    };
+  #interest(breakpoints = true) {
+    return this.#points.interest(this.#view.registers, this.#options.domain, breakpoints);
   }
 
   #hit(hit: Hit): Stopped {
     this.#arrived();
     const vcpu = this.timeline.session.xen.find(hit.domain)?.vcpus[hit.vcpu];
-    if (vcpu) this.#current = threadId(vcpu);
-    if (hit.kind === 'break') return { thread: this.#current, reason: 'break' };
-    const { kind, address } = this.#watched()[hit.watch!]!;
-    return { thread: this.#current, reason: kind === 'break' ? 'break' : WATCH_REASONS[kind], address };
+    if (vcpu) this.#current = threadOfVcpu(vcpu);
+    return this.#points.stopped(hit, this.#current);
   }
 
-  #watched(): Point[] {
-    return this.#points.filter(({ kind }) => kind !== 'break');
-  }
-
-  #toEnd(): void {
-    if (!this.timeline.diverted || this.threads().length === 0) this.timeline.seek(this.#end);
+  /** Where no domain lives any more, or at the end of a run: back to the last place at which one does. */
+  #clamp(atEnd = false): void {
+    if ((atEnd && !this.timeline.diverted) || this.threads().length === 0) this.timeline.seek(this.#end);
   }
 
   #stop(reason: Stopped['reason']): Stopped {
@@ -224,32 +249,15 @@ export class ReplayTarget implements DebugTarget {
     return { thread: this.#current, reason };
   }
 
-  /** The thread that stands for this place: the vcpu that ran last, if it is one of ours. */
   #arrived(): void {
-    const vcpu = currentVcpu(this.timeline.session);
-    const threads = this.threads();
-    if (vcpu && threads.some(({ id }) => id === threadId(vcpu))) this.#current = threadId(vcpu);
-    else if (!threads.some(({ id }) => id === this.#current)) this.#current = threads[0]?.id ?? 1;
+    this.#current = this.#view.standing(this.#current);
   }
 
   #divert(): void {
     if (this.timeline.diverted) return;
     this.timeline.divert();
-    this.#say(
+    this.#options.say?.(
       `diversion at tick ${this.timeline.tick}: what follows is not what was recorded; going back or seeking drops it`,
     );
   }
-
-  #vcpu(thread: number): Vcpu | undefined {
-    return this.timeline.session.xen.find(thread >> 8)?.vcpus[(thread & 255) - 1];
-  }
-}
-
-function threadId(vcpu: Vcpu): number {
-  return (vcpu.domain.id << 8) | (vcpu.id + 1);
-}
-
-function describe(vcpu: Vcpu): string {
-  const state = vcpu.pcpu >= 0 ? `on pcpu ${vcpu.pcpu}` : vcpu.online ? (vcpu.blocked ? 'blocked' : 'waiting') : 'down';
-  return `d${vcpu.domain.id}v${vcpu.id} ${vcpu.domain.name}, ${state}`;
 }

@@ -1,159 +1,147 @@
 /** gdb's `monitor` commands: what a debugger of guests has no packets for. */
+import type { Work } from '../src/debug/target.ts';
 import type { Vcpu } from '../src/hypervisor/vcpu.ts';
-import { eventLine, grouped } from '../src/log/print.ts';
-import { selectEvents } from '../src/log/select.ts';
-import { type Mark, markText, parseMark } from './mark.ts';
+import type { Session } from '../src/session.ts';
+import { ToolstackError } from '../src/toolstack/domains.ts';
+import { backtrace, frameText } from './backtrace.ts';
+import { parseMemory } from './memory-text.ts';
 import { contents, translatePhysical } from './places.ts';
-import { type Watched, whoWrote, type Write } from './queries.ts';
-import type { Timeline } from './timeline.ts';
 
-interface MonitorCommand {
-  readonly usage: string;
-  readonly help: string;
-  run(monitor: Monitor, args: string): string;
+/** What commands see. */
+export interface MonitorWorld {
+  session(): Session;
+  /** The vcpu that commands mean. */
+  vcpu(): Vcpu | undefined;
 }
 
-const FLUSH = 'gdb does not know yet: type "maintenance flush register-cache"\n';
-const MAX_LINES = 100;
+export interface MonitorCommand {
+  /** Arguments, as help shows them. */
+  readonly usage: string;
+  readonly help: string;
+  /** @throws RangeError or ToolstackError for people */
+  run(args: string): Work<string> | string;
+}
 
-const COMMANDS: Readonly<Record<string, MonitorCommand>> = {
-  when: {
-    usage: 'when',
-    help: 'say where we are',
-    run: ({ timeline }) => {
-      const state = timeline.diverted ? ', in a diversion' : '';
-      return `tick ${grouped(timeline.tick)} of ${grouped(timeline.lastTick)}, event #${timeline.session.log.seq}${state}\n`;
-    },
-  },
-  seek: {
-    usage: 'seek MARK',
-    help: 'go to a tick, 1.5s, #EVENT, end-1000, console:"TEXT"',
-    run: (monitor, args) => {
-      const mark: Mark = parseMark(args, monitor.timeline.recording);
-      monitor.timeline.seek(mark.tick);
-      monitor.moved();
-      return `now at tick ${grouped(monitor.timeline.tick)} (${markText(mark)})\n${FLUSH}`;
-    },
-  },
-  events: {
-    usage: 'events [N]',
-    help: 'the N events before here and the next ones',
-    run: ({ timeline }, args) => {
-      const count = Math.max(1, Math.min(MAX_LINES, Number(args || 5) || 5));
-      const { seq } = timeline.session.log;
-      const lines: string[] = [];
-      const { batches } = timeline.recording;
-      const from = batches.findLast((each) => each.firstSeq <= Math.max(0, seq - count))?.firstTick ?? 0;
-      for (const event of selectEvents(timeline.recording, { from })) {
-        if (event.seq < seq - count) continue;
-        if (event.seq >= seq + count) break;
-        lines.push(`${event.seq < seq ? ' ' : '>'}${eventLine(event)}`);
-      }
-      return `${lines.join('\n')}\n`;
-    },
-  },
-  'who-wrote': {
-    usage: 'who-wrote ADDRESS[:LENGTH]',
-    help: 'the last write to these bytes before here; phys:ADDRESS for guest-physical',
-    run: (monitor, args) => {
-      const vcpu = monitor.vcpu();
-      if (!vcpu) return 'no vcpu is here\n';
-      const watched = { ...parseMemory(args), domain: vcpu.domain.id, vcpu: vcpu.id };
-      const here = monitor.timeline.tick;
-      const write = whoWrote(monitor.timeline, watched, here);
-      monitor.timeline.seek(here);
-      return `${writeText(write)}\n`;
-    },
-  },
-  domains: {
-    usage: 'domains',
-    help: 'domains and vcpus there are now',
-    run: ({ timeline }) => {
-      const lines: string[] = [];
-      for (const domain of timeline.session.xen.domains.guests()) {
-        const state = domain.shutdownReason === undefined ? '' : `, shut down (reason ${domain.shutdownReason})`;
-        lines.push(`${domain.id} ${domain.name}: ${domain.vcpus.length} vcpus, ${domain.pages} pages${state}`);
-      }
-      return `${lines.join('\n') || 'none'}\n`;
-    },
-  },
-  xenstore: {
-    usage: 'xenstore [PATH]',
-    help: 'nodes below PATH and what they hold',
-    run: ({ timeline }, args) => {
-      const { store } = timeline.session.toolstack.xenstored;
-      const under = args.replace(/\/+$/, '');
-      const lines: string[] = [];
-      for (const path of [...store.paths()].sort()) {
-        if (path !== under && !path.startsWith(`${under}/`)) continue;
-        const text = Buffer.from(store.read(path)!.value).toString('latin1');
-        lines.push(`${path} = ${JSON.stringify(text)}`);
-      }
-      return `${lines.slice(0, 500).join('\n') || 'nothing there'}\n`;
-    },
-  },
-  physical: {
-    usage: 'physical ADDRESS[:LENGTH]',
-    help: "bytes of the current domain's guest-physical memory",
-    run: (monitor, args) => {
-      const vcpu = monitor.vcpu();
-      if (!vcpu) return 'no vcpu is here\n';
-      const { address, length } = parseMemory(args);
-      const bytes = contents(monitor.timeline.session, translatePhysical(vcpu, Number(address), length));
-      return `${bytes.length > 0 ? Buffer.from(bytes).toString('hex') : 'not RAM'}\n`;
-    },
-  },
-  help: {
-    usage: 'help',
-    help: 'this list',
-    run: () =>
-      `${Object.values(COMMANDS)
-        .map(({ usage, help }) => `monitor ${usage.padEnd(28)} ${help}`)
-        .join('\n')}\n`,
-  },
-};
+const MAX_LINES = 200;
+const NO_VCPU = 'no domain lives at this place\n';
 
 export class Monitor {
-  readonly timeline: Timeline;
-  readonly moved: () => void;
-  /** The vcpu that commands mean. */
-  readonly vcpu: () => Vcpu | undefined;
+  readonly #commands: Readonly<Record<string, MonitorCommand>>;
 
-  constructor(timeline: Timeline, moved: () => void, vcpu: () => Vcpu | undefined) {
-    this.timeline = timeline;
-    this.moved = moved;
-    this.vcpu = vcpu;
+  /** The commands that there are for every target, and `more`. */
+  constructor(world: MonitorWorld, more: Readonly<Record<string, MonitorCommand>>) {
+    this.#commands = { ...more, ...looks(world), help: { usage: '', help: 'this list', run: () => this.#help() } };
   }
 
-  run(text: string): string {
+  *run(text: string): Work<string> {
     const [, name = '', args = ''] = /^\s*(\S*)\s*(.*?)\s*$/s.exec(text) ?? [];
-    if (!Object.hasOwn(COMMANDS, name)) return `no such command: ${name}; monitor help lists them\n`;
+    if (name === '') return this.#help();
+    if (!Object.hasOwn(this.#commands, name)) {
+      return `there is no command ${JSON.stringify(name.slice(0, 40))}; monitor help lists what there is\n`;
+    }
     try {
-      return COMMANDS[name]!.run(this, args);
+      const result = this.#commands[name]!.run(args);
+      return limited(typeof result === 'string' ? result : yield* result);
     } catch (error) {
-      if (error instanceof RangeError) return `${error.message}\n`;
+      if (error instanceof RangeError || error instanceof ToolstackError) return `${error.message}\n`;
       throw error;
     }
   }
-}
 
-/** `0x1000`, `0x1000:8`, `phys:0x1000:8`. @throws RangeError */
-export function parseMemory(text: string): Pick<Watched, 'address' | 'length' | 'physical'> {
-  const [, physical, address, length] = /^(phys:)?(0x[0-9a-f]{1,16}|\d{1,15})(?::(\d{1,4}))?$/i.exec(text) ?? [];
-  const bytes = Number(length ?? 8);
-  if (address === undefined || bytes < 1 || bytes > 4096) {
-    throw new RangeError(`"${text.slice(0, 60)}" is no ADDRESS[:LENGTH], such as 0xffffffff81000000:8`);
+  #help(): string {
+    const lines = Object.entries(this.#commands).map(([name, { usage, help }]) => {
+      return `monitor ${`${name} ${usage}`.padEnd(34)} ${help}\n`;
+    });
+    return lines.join('');
   }
-  return { address: BigInt(address), length: bytes, physical: physical !== undefined };
 }
 
-/** One write as a line. */
-export function writeText(write: Write | undefined, name?: (rip: bigint) => string | undefined): string {
-  if (write === undefined) return 'nobody wrote there since the domain was built';
-  const little = (bytes: Uint8Array) => `0x${Buffer.from(bytes).reverse().toString('hex')}`;
-  const symbol = name?.(write.rip);
-  const by = write.outside
-    ? 'the hypervisor or a back end'
-    : `d${write.domain}v${write.vcpu} at 0x${write.rip.toString(16)}${symbol ? ` <${symbol}>` : ''}`;
-  return `tick ${grouped(write.tick)}: ${by} wrote ${little(write.after)} over ${little(write.before)}`;
+/** Commands that look at the machine as it stands. */
+function looks(world: MonitorWorld): Readonly<Record<string, MonitorCommand>> {
+  return {
+    domains: {
+      usage: '',
+      help: 'domains that there are now, and their vcpus',
+      run: () => domainsText(world.session()),
+    },
+    xenstore: {
+      usage: '[PATH]',
+      help: 'nodes of xenstore below PATH and what they hold',
+      run: (path) => xenstoreText(world.session(), path),
+    },
+    physical: {
+      usage: 'ADDRESS[:LENGTH]',
+      help: "the domain's guest-physical memory",
+      run: (args) => {
+        const vcpu = world.vcpu();
+        if (!vcpu) return NO_VCPU;
+        const { address, length } = parseMemory(args);
+        const bytes = contents(world.session(), translatePhysical(vcpu, Number(address), length));
+        return bytes.length > 0 ? dump(Number(address), bytes) : `no RAM is at ${args}\n`;
+      },
+    },
+    backtrace: {
+      usage: '',
+      help: "calls that led here; of Linux by the kernel's own unwind tables",
+      run: () => {
+        const vcpu = world.vcpu();
+        if (!vcpu) return NO_VCPU;
+        return backtrace(world.session(), vcpu)
+          .map((frame, i) => `${frameText(frame, i)}\n`)
+          .join('');
+      },
+    },
+    xl: {
+      usage: 'list | vcpu-list [DOMAIN]',
+      help: "what an operator's command would show",
+      run: (args) => world.session().look(args),
+    },
+  };
+}
+
+function domainsText(session: Session): string {
+  const lines: string[] = [];
+  for (const domain of session.xen.domains.guests()) {
+    const state = domain.shutdownReason === undefined ? '' : `, shut down (reason ${domain.shutdownReason})`;
+    lines.push(`${domain.id} ${domain.name}: ${domain.vcpus.length} vcpus, ${domain.pages} pages${state}\n`);
+    for (const vcpu of domain.vcpus) {
+      const where = vcpu.pcpu >= 0 ? `on pcpu ${vcpu.pcpu}` : 'on no pcpu';
+      lines.push(`    vcpu ${vcpu.id}: ${vcpu.online ? (vcpu.blocked ? 'blocked' : 'runnable') : 'down'}, ${where}\n`);
+    }
+  }
+  return lines.join('') || 'no domain lives at this place\n';
+}
+
+function xenstoreText(session: Session, path: string): string {
+  const { store } = session.toolstack.xenstored;
+  const under = path.replace(/\/+$/, '');
+  const lines: string[] = [];
+  for (const each of [...store.paths()].sort()) {
+    if (each !== under && !each.startsWith(`${under}/`)) continue;
+    const text = Buffer.from(store.read(each)!.value).toString('latin1');
+    lines.push(`${each} = ${JSON.stringify(text)}\n`);
+  }
+  return lines.join('') || `xenstore has no node ${path} now\n`;
+}
+
+/** Sixteen bytes a line, with their characters. */
+function dump(address: number, bytes: Uint8Array): string {
+  const lines: string[] = [];
+  for (let at = 0; at < bytes.length; at += 16) {
+    const row = bytes.subarray(at, at + 16);
+    const hex = [...row].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+    const text = Buffer.from(row)
+      .toString('latin1')
+      .replace(/[^\x20-\x7e]/g, '.');
+    lines.push(`0x${(address + at).toString(16)}: ${hex.padEnd(47)}  ${text}\n`);
+  }
+  return lines.join('');
+}
+
+/** Long lists are cut, and say so. */
+function limited(text: string): string {
+  const lines = text.split('\n');
+  if (lines.length - 1 <= MAX_LINES) return text;
+  const left = lines.length - 1 - MAX_LINES;
+  return `${lines.slice(0, MAX_LINES).join('\n')}\n… and ${left} lines more; ask for less\n`;
 }

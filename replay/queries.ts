@@ -42,11 +42,16 @@ export function bytesOf(session: Session, watched: Watched): WatchedBytes[] {
  * address means is asked at `before`, so that times at which it was not mapped are searched as well.
  */
 export function whoWrote(timeline: Timeline, watched: Watched, before: number): Write | undefined {
+  return finish(findWrite(timeline, watched, before));
+}
+
+/** `whoWrote` in pieces. */
+export function* findWrite(timeline: Timeline, watched: Watched, before: number): Generator<void, Write | undefined> {
   timeline.seek(before);
   const place = bytesOf(timeline.session, watched);
   if (place.length === 0) throw new RangeError(`0x${watched.address.toString(16)} is not mapped at tick ${before}`);
   const interest = { breakpoints: [], watches: [() => place] };
-  const hit = finish(findLast(timeline, before, interest));
+  const hit = yield* findLast(timeline, before, interest);
   if (hit === undefined) return undefined;
   // A write from outside is noted when it is done.
   timeline.seek(hit.outside ? Math.max(0, hit.tick - 1) : hit.tick);

@@ -38,9 +38,8 @@ const LONGEST_PIECE = 8_000_000;
 /** Hits kept of one piece; of more, the first ones and the last count. */
 const MAX_HITS = 100_000;
 
-/** Runs from where the timeline is to `to` and notes every hit, in order. */
-export function observe(timeline: Timeline, to: number, interest: Interest): Hit[] {
-  const { session } = timeline;
+/** Notes every hit in the order in which they come, until `stop`. */
+export function listen(session: Session, interest: Interest): { readonly hits: Hit[]; stop(): void } {
   const { taps } = session.engine;
   const hits: Hit[] = [];
   const note = (hit: Omit<Hit, 'domain' | 'vcpu' | 'rip'>, rip: bigint) => {
@@ -60,18 +59,43 @@ export function observe(timeline: Timeline, to: number, interest: Interest): Hit
   taps.onFault = (tick) => {
     while (hits.at(-1)?.kind === 'read' && hits.at(-1)!.tick === tick) hits.pop();
   };
-  taps.setProbes(interest.breakpoints);
+  // Without breakpoints those of before stay in decoded code, and tell nobody: decoding costs more than they do.
+  if (interest.breakpoints.length > 0) taps.setProbes(interest.breakpoints);
   taps.setWatches([...owners.keys()]);
-  try {
-    timeline.play(to);
-  } finally {
+  const stop = () => {
     taps.onProbe = () => {};
     taps.onWrite = () => {};
     taps.onRead = () => {};
     taps.onFault = () => {};
-    taps.setWatches([]); // probes stay in decoded code for the next piece, and tell nobody
+    taps.setWatches([]);
+  };
+  return { hits, stop };
+}
+
+/** Runs from where the timeline is to `to`, in pieces, and notes every hit, in order. */
+function* observe(timeline: Timeline, to: number, interest: Interest): Generator<void, Hit[]> {
+  const { hits, stop } = listen(timeline.session, interest);
+  try {
+    for (;;) {
+      const end = Math.min(to, timeline.tick + LONGEST_PIECE);
+      if (!timeline.play(end) || end >= to) return hits;
+      yield;
+    }
+  } finally {
+    stop();
   }
-  return hits;
+}
+
+/** Seeks in pieces. */
+export function* approach(timeline: Timeline, target: number): Generator<void, void> {
+  const from = timeline.snapshots.before(target)?.tick ?? 0;
+  const here = timeline.tick;
+  if (timeline.diverted || here < from || here > target) timeline.seek(Math.min(from, target));
+  while (target - timeline.tick > LONGEST_PIECE) {
+    if (!timeline.play(timeline.tick + LONGEST_PIECE)) break;
+    yield;
+  }
+  timeline.seek(target);
 }
 
 /**
@@ -88,15 +112,16 @@ export function* findFirst(
   while (timeline.tick < limit) {
     const from = timeline.tick;
     const checkpoint = timeline.diverted ? timeline.checkpoint() : undefined;
-    const hit = observe(timeline, Math.min(limit, from + piece), interest).find(accept);
-    if (checkpoint) {
-      if (hit) {
+    try {
+      const hit = (yield* observe(timeline, Math.min(limit, from + piece), interest)).find(accept);
+      if (hit && checkpoint) {
         timeline.rollback(checkpoint);
         timeline.forward(hit.kind === 'break' ? hit.tick : hit.tick + 1);
       }
-      timeline.snapshots.drop(checkpoint);
+      if (hit) return hit;
+    } finally {
+      if (checkpoint) timeline.snapshots.drop(checkpoint);
     }
-    if (hit) return hit;
     if (timeline.tick === from) return undefined;
     piece = Math.min(piece * 2, LONGEST_PIECE);
     yield;
@@ -113,8 +138,8 @@ export function* findLast(
 ): Generator<void, Hit | undefined> {
   for (let end = before; end > 0; ) {
     const start = timeline.snapshots.before(end - 1)!.tick;
-    timeline.seek(start);
-    const hit = observe(timeline, end, interest).findLast((each) => each.tick < end && accept(each));
+    yield* approach(timeline, start);
+    const hit = (yield* observe(timeline, end, interest)).findLast((each) => each.tick < end && accept(each));
     if (hit) return hit;
     end = start;
     yield;

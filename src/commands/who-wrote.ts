@@ -5,7 +5,7 @@ import { Output } from '../host/output.ts';
 import type { Recording } from '../log/recording.ts';
 import { guestSymbols } from '../../replay/guest-symbols.ts';
 import { parseMark } from '../../replay/mark.ts';
-import { parseMemory, writeText } from '../../replay/monitor.ts';
+import { parseMemory, writeText } from '../../replay/memory-text.ts';
 import { whoWrote } from '../../replay/queries.ts';
 import { livingEnd } from '../../replay/ends.ts';
 import { STATUS, withRecording } from './common.ts';

@@ -16,7 +16,7 @@ export interface Register {
   write?(s: CpuState, bytes: Uint8Array): void;
 }
 
-interface Feature {
+export interface Feature {
   readonly name: string;
   /** XML before the registers: types. */
   readonly types?: string;
@@ -35,7 +35,7 @@ export function fromLittle(bytes: Uint8Array): bigint {
   return value;
 }
 
-const value = (
+export const value = (
   name: string,
   bits: number,
   type: string,
@@ -98,7 +98,7 @@ function fullTag(s: CpuState): number {
   return tag;
 }
 
-const x87 = Array.from(
+export const x87 = Array.from(
   { length: 8 },
   (_, i): Register => ({
     name: `st${i}`,
@@ -109,12 +109,31 @@ const x87 = Array.from(
     write: (s, bytes) => s.u8.set(bytes.subarray(0, 10), x87At(s, i)),
   }),
 );
-const control = (name: string, get: (s: CpuState) => number) => value(name, 32, 'int', get, undefined, 'float');
+export const control = (name: string, get: (s: CpuState) => number) => value(name, 32, 'int', get, undefined, 'float');
+
+export const x87Control = [
+  control('fctrl', (s) => u16(s, L.X87_FCW)),
+  control('fstat', (s) => u16(s, L.X87_FSW)),
+  control('ftag', fullTag),
+  control('fiseg', (s) => u16(s, L.X87_FCS)),
+  control('fioff', (s) => s.get32(L.X87_FIP)),
+  control('foseg', (s) => u16(s, L.X87_FDS)),
+  control('fooff', (s) => s.get32(L.X87_FDP)),
+  control('fop', (s) => u16(s, L.X87_FOP)),
+];
+
+/** Bits of a register by name and place, as XML. */
+function flagsXml(id: string, bytes: number, bits: Readonly<Record<string, number>>): string {
+  const fields = Object.entries(bits).map(([name, bit]) => `<field name="${name}" start="${bit}" end="${bit}"/>`);
+  return `<flags id="${id}" size="${bytes}">${fields.join('')}</flags>`;
+}
+
+export const EFLAGS =
+  '<flags id="i386_eflags" size="4"><field name="" start="22" end="31"/><field name="CF" start="0" end="0"/><field name="" start="1" end="1"/><field name="PF" start="2" end="2"/><field name="AF" start="4" end="4"/><field name="ZF" start="6" end="6"/><field name="SF" start="7" end="7"/><field name="TF" start="8" end="8"/><field name="IF" start="9" end="9"/><field name="DF" start="10" end="10"/><field name="OF" start="11" end="11"/><field name="NT" start="14" end="14"/><field name="RF" start="16" end="16"/><field name="VM" start="17" end="17"/><field name="AC" start="18" end="18"/><field name="VIF" start="19" end="19"/><field name="VIP" start="20" end="20"/><field name="ID" start="21" end="21"/></flags>';
 
 const core: Feature = {
   name: 'org.gnu.gdb.i386.core',
-  types:
-    '<flags id="i386_eflags" size="4"><field name="" start="22" end="31"/><field name="CF" start="0" end="0"/><field name="" start="1" end="1"/><field name="PF" start="2" end="2"/><field name="AF" start="4" end="4"/><field name="ZF" start="6" end="6"/><field name="SF" start="7" end="7"/><field name="TF" start="8" end="8"/><field name="IF" start="9" end="9"/><field name="DF" start="10" end="10"/><field name="OF" start="11" end="11"/><field name="NT" start="14" end="14"/><field name="RF" start="16" end="16"/><field name="VM" start="17" end="17"/><field name="AC" start="18" end="18"/><field name="VIF" start="19" end="19"/><field name="VIP" start="20" end="20"/><field name="ID" start="21" end="21"/></flags>',
+  types: EFLAGS,
   registers: [
     ...general,
     value(
@@ -137,24 +156,20 @@ const core: Feature = {
     ),
     ...SEGMENTS.map(([name, n]) => value(name, 32, 'int32', (s) => s.selector(n))),
     ...x87,
-    control('fctrl', (s) => u16(s, L.X87_FCW)),
-    control('fstat', (s) => u16(s, L.X87_FSW)),
-    control('ftag', fullTag),
-    control('fiseg', (s) => u16(s, L.X87_FCS)),
-    control('fioff', (s) => s.get32(L.X87_FIP)),
-    control('foseg', (s) => u16(s, L.X87_FDS)),
-    control('fooff', (s) => s.get32(L.X87_FDP)),
-    control('fop', (s) => u16(s, L.X87_FOP)),
+    ...x87Control,
   ],
 };
 
-const sse: Feature = {
+const SSE_TYPES =
+  '<vector id="v4f" type="ieee_single" count="4"/><vector id="v2d" type="ieee_double" count="2"/><vector id="v16i8" type="int8" count="16"/><vector id="v8i16" type="int16" count="8"/><vector id="v4i32" type="int32" count="4"/><vector id="v2i64" type="int64" count="2"/><union id="vec128"><field name="v4_float" type="v4f"/><field name="v2_double" type="v2d"/><field name="v16_int8" type="v16i8"/><field name="v8_int16" type="v8i16"/><field name="v4_int32" type="v4i32"/><field name="v2_int64" type="v2i64"/><field name="uint128" type="uint128"/></union><flags id="i386_mxcsr" size="4"><field name="IE" start="0" end="0"/><field name="DE" start="1" end="1"/><field name="ZE" start="2" end="2"/><field name="OE" start="3" end="3"/><field name="UE" start="4" end="4"/><field name="PE" start="5" end="5"/><field name="DAZ" start="6" end="6"/><field name="FZ" start="15" end="15"/></flags>';
+
+/** XMM0 to XMM`count - 1`, and MXCSR. */
+export const sseFeature = (count: number): Feature => ({
   name: 'org.gnu.gdb.i386.sse',
-  types:
-    '<vector id="v4f" type="ieee_single" count="4"/><vector id="v2d" type="ieee_double" count="2"/><vector id="v16i8" type="int8" count="16"/><vector id="v8i16" type="int16" count="8"/><vector id="v4i32" type="int32" count="4"/><vector id="v2i64" type="int64" count="2"/><union id="vec128"><field name="v4_float" type="v4f"/><field name="v2_double" type="v2d"/><field name="v16_int8" type="v16i8"/><field name="v8_int16" type="v8i16"/><field name="v4_int32" type="v4i32"/><field name="v2_int64" type="v2i64"/><field name="uint128" type="uint128"/></union><flags id="i386_mxcsr" size="4"><field name="IE" start="0" end="0"/><field name="DE" start="1" end="1"/><field name="ZE" start="2" end="2"/><field name="OE" start="3" end="3"/><field name="UE" start="4" end="4"/><field name="PE" start="5" end="5"/><field name="DAZ" start="6" end="6"/><field name="FZ" start="15" end="15"/></flags>',
+  types: SSE_TYPES,
   registers: [
     ...Array.from(
-      { length: 16 },
+      { length: count },
       (_, i): Register => ({
         name: `xmm${i}`,
         bits: 128,
@@ -172,43 +187,94 @@ const sse: Feature = {
       'vector',
     ),
   ],
-};
+});
+const sse = sseFeature(16);
 
 const segments: Feature = {
   name: 'org.gnu.gdb.i386.segments',
   registers: [value('fs_base', 64, 'int', (s) => s.base(SEG.FS)), value('gs_base', 64, 'int', (s) => s.base(SEG.GS))],
 };
 
-const system: Feature = {
+const CR0_BITS = { PE: 0, MP: 1, EM: 2, TS: 3, ET: 4, NE: 5, WP: 16, AM: 18, NW: 29, CD: 30, PG: 31 };
+const CR4_BITS = {
+  VME: 0,
+  PVI: 1,
+  TSD: 2,
+  DE: 3,
+  PSE: 4,
+  PAE: 5,
+  MCE: 6,
+  PGE: 7,
+  PCE: 8,
+  OSFXSR: 9,
+  OSXMMEXCPT: 10,
+  UMIP: 11,
+  FSGSBASE: 16,
+  PCIDE: 17,
+  OSXSAVE: 18,
+  SMEP: 20,
+  SMAP: 21,
+  PKE: 22,
+};
+const EFER_BITS = { SCE: 0, LME: 8, LMA: 10, NXE: 11 };
+
+const look = (name: string, bits: number, get: (s: CpuState) => bigint | number, type = 'int') =>
+  value(name, bits, type, get, undefined, 'system');
+
+/** What debuggers of programs never see. gdb shows it with `info registers system`, and by name. */
+export const system: Feature = {
   name: 'org.rexen.system',
+  types: flagsXml('rexen_cr0', 8, CR0_BITS) + flagsXml('rexen_cr4', 8, CR4_BITS) + flagsXml('rexen_efer', 8, EFER_BITS),
   registers: [
-    value('k_gs_base', 64, 'int', (s) => s.get64(L.MSR_KERNEL_GS_BASE), undefined, 'system'),
-    value('cr0', 64, 'int', (s) => s.cr0 >>> 0, undefined, 'system'),
-    value('cr2', 64, 'int', (s) => s.get64(L.CR2), undefined, 'system'),
-    value('cr3', 64, 'int', (s) => s.get64(L.CR3), undefined, 'system'),
-    value('cr4', 64, 'int', (s) => s.cr4 >>> 0, undefined, 'system'),
-    value('cr8', 64, 'int', (s) => s.get32(L.CR8) & 15, undefined, 'system'),
-    value('efer', 64, 'int', (s) => s.get32(L.EFER), undefined, 'system'),
+    look('k_gs_base', 64, (s) => s.get64(L.MSR_KERNEL_GS_BASE)),
+    look('cr0', 64, (s) => s.cr0 >>> 0, 'rexen_cr0'),
+    look('cr2', 64, (s) => s.get64(L.CR2)),
+    look('cr3', 64, (s) => s.get64(L.CR3)),
+    look('cr4', 64, (s) => s.cr4 >>> 0, 'rexen_cr4'),
+    look('cr8', 64, (s) => s.get32(L.CR8) & 15),
+    look('efer', 64, (s) => s.get32(L.EFER), 'rexen_efer'),
+    ...SEGMENTS.slice(0, 4).map(([name, n]) => look(`${name}_base`, 64, (s) => s.base(n))),
+    look('gdt_base', 64, (s) => s.get64(L.GDTR_BASE)),
+    look('gdt_limit', 32, (s) => s.get32(L.GDTR_LIMIT)),
+    look('idt_base', 64, (s) => s.get64(L.IDTR_BASE)),
+    look('idt_limit', 32, (s) => s.get32(L.IDTR_LIMIT)),
+    look('ldt_base', 64, (s) => s.get64(L.LDTR_BASE)),
+    look('tss_base', 64, (s) => s.get64(L.TR_BASE)),
+    ...Array.from({ length: 8 }, (_, n) => n)
+      .filter((n) => n !== 4 && n !== 5)
+      .map((n) => look(`dr${n}`, 64, (s) => s.get64(L.DR + 8 * n))),
   ],
 };
 
+/** Registers of one kind of guest, in gdb's numbering. */
+export interface RegisterSet {
+  readonly registers: readonly Register[];
+  readonly rip: number;
+  readonly xml: string;
+}
+
 const FEATURES = [core, sse, segments, system];
 
-/** In gdb's numbering. */
-export const REGISTERS: readonly Register[] = FEATURES.flatMap(({ registers }) => registers);
-export const RIP_REGISTER = REGISTERS.findIndex(({ name }) => name === 'rip');
+export function registerSet(architecture: string, features: readonly Feature[]): RegisterSet {
+  const registers = features.flatMap((each) => each.registers);
+  const xml = [
+    '<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target version="1.0">',
+    `<architecture>${architecture}</architecture>`,
+    ...features.map(featureXml),
+    '</target>',
+  ].join('');
+  return { registers, rip: registers.findIndex(({ type }) => type === 'code_ptr'), xml };
+}
 
-export const TARGET_XML: string = [
-  '<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target version="1.0">',
-  '<architecture>i386:x86-64</architecture>',
-  ...FEATURES.map(
-    ({ name, types = '', registers }) =>
-      `<feature name="${name}">${types}${registers
-        .map(
-          ({ name: reg, bits, type, group }) =>
-            `<reg name="${reg}" bitsize="${bits}" type="${type}"${group ? ` group="${group}"` : ''}/>`,
-        )
-        .join('')}</feature>`,
-  ),
-  '</target>',
-].join('');
+function featureXml({ name, types = '', registers }: Feature): string {
+  const regs = registers.map(
+    ({ name: reg, bits, type, group }) =>
+      `<reg name="${reg}" bitsize="${bits}" type="${type}"${group ? ` group="${group}"` : ''}/>`,
+  );
+  return `<feature name="${name}">${types}${regs.join('')}</feature>`;
+}
+
+/** Of 64-bit guests. */
+export const REGISTERS_64 = registerSet('i386:x86-64', FEATURES);
+/** In gdb's numbering. */
+export const REGISTERS = REGISTERS_64.registers;

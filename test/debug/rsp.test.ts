@@ -2,63 +2,86 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, framePacket, MAX_PACKET, PacketParser, toHex } from '../../src/debug/rsp/framing.ts';
 import { PACKETS } from '../../src/debug/rsp/packets.ts';
 import { Stub } from '../../src/debug/rsp/stub.ts';
-import type { DebugTarget, Motion, Stopped } from '../../src/debug/target.ts';
+import type { DebugTarget, Motion, PointRequest, Stopped, Work } from '../../src/debug/target.ts';
 
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text, 'latin1'));
 const text = (data: Uint8Array) => Buffer.from(data).toString('latin1');
 
-/** Eight registers' worth of bytes, 64 bytes of memory at 0x1000, and a log of what was asked. */
+/** Three registers of a byte, 64 bytes of memory at 0x1000, and a log of what was asked. */
 class FakeTarget implements DebugTarget {
-  readonly targetXml = '<target/>';
+  readonly reverses: boolean = true;
   readonly current = 257;
   readonly asked: string[] = [];
   readonly memory = Uint8Array.from({ length: 64 }, (_, i) => i);
   pieces = 2;
+  stops: Stopped = { thread: 258, reason: 'watch', address: 0x1234n };
+  targetXml() {
+    return '<target/>';
+  }
   threads() {
     return [
-      { id: 257, text: 'd1v0' },
-      { id: 258, text: 'd1v1' },
+      { id: 257, name: 'a "b"', text: 'd1v0', core: 1 },
+      { id: 258, name: 'c', text: 'd1v1' },
+      { id: 513, name: 'd', text: 'd2v0' },
     ];
   }
   readRegisters(thread: number) {
-    return thread > 258 ? undefined : Uint8Array.of(1, 2, thread & 255);
+    return this.threads().some(({ id }) => id === thread) ? Uint8Array.of(1, 2, thread & 255) : undefined;
   }
   readRegister(_thread: number, number: number) {
     return number > 3 ? undefined : Uint8Array.of(number);
   }
   writeRegister(thread: number, number: number, value: Uint8Array) {
     this.asked.push(`P ${thread} ${number} ${toHex(value)}`);
-    return true;
+    return number > 3 ? 'there is no such register' : undefined;
+  }
+  writeRegisters(thread: number, value: Uint8Array) {
+    this.asked.push(`G ${thread} ${toHex(value)}`);
+    return undefined;
   }
   readMemory(_thread: number, address: bigint, length: number) {
     const at = Number(address) - 0x1000;
     return at < 0 || at >= 64 ? undefined : this.memory.slice(at, at + length);
   }
-  writeMemory(_thread: number, address: bigint, data: Uint8Array) {
+  writeMemory(_thread: number, address: bigint, data: Uint8Array): string | undefined {
+    if (address < 0x1000n || address + BigInt(data.length) > 0x1040n) return 'not mapped';
     this.memory.set(data, Number(address) - 0x1000);
-    return true;
+    return undefined;
   }
-  insertPoint(kind: string, address: bigint) {
-    this.asked.push(`Z ${kind} ${address.toString(16)}`);
-    return kind !== 'read';
+  insertPoint({ kind, address, thread, everywhere, conditions }: PointRequest) {
+    this.asked.push(
+      `Z ${kind} ${address.toString(16)} ${thread} ${everywhere} ${conditions.map(toHex).join(' ')}`.trim(),
+    );
+    return kind === 'access' ? 'not that' : undefined;
   }
   removePoint() {}
-  *move(motion: Motion): Generator<void, Stopped> {
-    this.asked.push(JSON.stringify(motion));
+  *move(motion: Motion): Work<Stopped> {
+    this.asked.push(JSON.stringify(motion, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
     for (let i = 0; i < this.pieces; i++) yield;
-    return { thread: 258, reason: 'watch', address: 0x1234n };
+    return this.stops;
   }
   interrupted(): Stopped {
     return { thread: 257, reason: 'interrupt' };
   }
-  monitor(command: string) {
+  joined(): Stopped {
+    return { thread: 257, reason: 'step' };
+  }
+  left() {
+    this.asked.push('left');
+  }
+  // biome-ignore lint/correctness/useYield: an answer at once
+  *monitor(command: string): Work<string> {
     return `you said ${command}\n`;
+  }
+  symbolFile(process: number) {
+    return process === 1 ? Uint8Array.from({ length: 5000 }, (_, i) => i) : undefined;
   }
 }
 
 /** What the stub answers to one packet, without frame and acknowledgement. */
 function ask(stub: Stub, data: string): string {
-  const out = text(stub.push(framePacket(data)));
+  let out = text(stub.push(framePacket(data)));
+  while (stub.busy) out += text(stub.work().out);
   return /\$(.*)#..$/s.exec(out)?.[1] ?? out;
 }
 
@@ -109,11 +132,12 @@ describe('the stub', () => {
     expect(ask(stub, 'M1000,2:aabb')).toBe('OK');
     expect(ask(stub, 'X1002,3:\x01#$')).toBe('OK');
     expect(ask(stub, 'm1000,5')).toBe('aabb012324');
-    expect(ask(stub, 'qfThreadInfo')).toBe('m101,102');
-    expect(ask(stub, 'qThreadExtraInfo,102')).toBe(toHex(bytes('d1v1')));
+    expect(ask(stub, 'qfThreadInfo')).toBe('m101,102,201');
+    expect(ask(stub, 'qThreadExtraInfo,102')).toBe(toHex(bytes('c: d1v1')));
     expect(ask(stub, 'T103')).toBe('E01');
     expect(ask(stub, 'Z0,1000,1')).toBe('OK');
-    expect(ask(stub, 'Z3,1000,1')).toBe('E01');
+    expect(ask(stub, 'Z3,1000,1')).toBe('OK');
+    expect(ask(stub, 'Z4,1000,1')).toBe('E.not that');
     expect(ask(stub, 'Z9,1000,1')).toBe('');
     expect(ask(stub, `qRcmd,${toHex(bytes('when'))}`)).toBe(toHex(bytes('you said when\n')));
     expect(ask(stub, 'qXfer:features:read:target.xml:0,6')).toBe('m<targe'.slice(0, 7));
@@ -124,6 +148,7 @@ describe('the stub', () => {
   it.each([
     ['vCont;s:102;c', { kind: 'step', reverse: false, thread: 258 }],
     ['vCont;c', { kind: 'continue', reverse: false }],
+    ['vCont;r10,20:102;c', { kind: 'range', thread: 258, from: 16, to: 32 }],
     ['bs', { kind: 'step', reverse: true, thread: 257 }],
     ['bc', { kind: 'continue', reverse: true }],
   ])('%s moves and says where it stopped', (packet, motion) => {
@@ -132,7 +157,7 @@ describe('the stub', () => {
     expect(text(stub.push(framePacket(packet)))).toBe('+');
     let out = '';
     let pieces = 0;
-    for (; stub.busy; pieces++) out += text(stub.work());
+    for (; stub.busy; pieces++) out += text(stub.work().out);
     expect(out).toBe(text(framePacket('T05thread:102;watch:1234;')));
     expect(pieces).toBe(3);
     expect(JSON.parse(target.asked[0]!)).toEqual(motion);
@@ -150,7 +175,7 @@ describe('the stub', () => {
 
   it('outlives garbage', () => {
     const target = new FakeTarget();
-    target.writeMemory = (_thread, _address, data) => data.length < 10;
+    target.writeMemory = (_thread, _address, data) => (data.length < 10 ? undefined : 'too much');
     const stub = new Stub(target);
     let seed = 99;
     const random = (n: number) => {

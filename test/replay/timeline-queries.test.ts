@@ -5,7 +5,7 @@ import { selectEvents } from '../../src/log/select.ts';
 import { parseCondition } from '../../replay/condition.ts';
 import { livingEnd } from '../../replay/ends.ts';
 import { compareMarks, markText, parseMark } from '../../replay/mark.ts';
-import { parseMemory } from '../../replay/monitor.ts';
+import { parseMemory } from '../../replay/memory-text.ts';
 import { contents, translate } from '../../replay/places.ts';
 import { bytesOf, vcpuOf, whoWrote } from '../../replay/queries.ts';
 import { findFirst, findLast } from '../../replay/scan.ts';

@@ -134,6 +134,11 @@ export class DebugTaps {
     }
   }
 
+  /** The TLBs were replaced. */
+  restored(): void {
+    for (const mfn of this.readFrames) this.#host.shutReads(mfn);
+  }
+
   /** The instruction in execution raised an exception. */
   faulted(): void {
     if (this.watched.size > 0) this.onFault(this.#host.now());

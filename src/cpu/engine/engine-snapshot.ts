@@ -25,6 +25,8 @@ export interface EngineInside {
   makeCurrent(slot: Slot | undefined): void;
   /** A frame got another content: forgets the code decoded from it. */
   frameReplaced(mfn: number): void;
+  /** The TLBs are those of the snapshot: shuts again what listeners want shut. */
+  listen(): void;
 }
 
 export interface SavedVcpu {
@@ -100,6 +102,7 @@ export class EngineSnapshots {
       state.u8.set(vcpu.tlb, slot.tlb.base);
       slot.tlb.restored();
     }
+    this.#in.listen();
     dirty.fill(0);
     for (const mfn of saved.digestDirty) dirty[mfn] = DIRTY.DIGEST;
   }

@@ -133,6 +133,7 @@ export class WasmEngine implements Engine {
       frameReplaced: (mfn) => {
         if (this.#cache.hasCode[mfn] !== 0) this.#cache.drop(mfn);
       },
+      listen: () => this.taps.restored(),
     });
     this.frames.onScrub = (mfn) => {
       this.#dirty[mfn]! |= DIRTY.SNAPSHOT;

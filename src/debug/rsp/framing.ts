@@ -17,8 +17,10 @@ const ESCAPE = 0x7d;
 const INTERRUPT = 0x03;
 
 export class PacketParser {
-  /** Raw bytes of the packet under way, undefined between packets. */
-  #open: number[] | undefined;
+  /** Raw bytes of the packet under way; one more than fit into a packet say that it is too long. */
+  readonly #raw = Buffer.alloc(MAX_PACKET + 1);
+  #length = 0;
+  #open = false;
   #checksum = '';
   #inChecksum = false;
 
@@ -27,14 +29,15 @@ export class PacketParser {
     const pieces: Piece[] = [];
     for (const byte of bytes) {
       if (this.#inChecksum) this.#checksumDigit(byte, pieces);
-      else if (this.#open === undefined) {
-        if (byte === DOLLAR) this.#open = [];
-        else if (byte === INTERRUPT) pieces.push({ kind: 'interrupt' });
+      else if (byte === DOLLAR) {
+        this.#open = true;
+        this.#length = 0;
+      } else if (!this.#open) {
+        if (byte === INTERRUPT) pieces.push({ kind: 'interrupt' });
       } else if (byte === HASH) {
         this.#inChecksum = true;
         this.#checksum = '';
-      } else if (byte === DOLLAR) this.#open = [];
-      else if (this.#open.length <= MAX_PACKET) this.#open.push(byte);
+      } else if (this.#length <= MAX_PACKET) this.#raw[this.#length++] = byte;
     }
     return pieces;
   }
@@ -42,10 +45,11 @@ export class PacketParser {
   #checksumDigit(byte: number, pieces: Piece[]): void {
     this.#checksum += String.fromCharCode(byte);
     if (this.#checksum.length < 2) return;
-    const raw = this.#open!;
-    this.#open = undefined;
+    const raw = this.#raw.subarray(0, this.#length);
+    this.#open = false;
     this.#inChecksum = false;
-    const sum = raw.reduce((all, each) => (all + each) & 255, 0);
+    let sum = 0;
+    for (const each of raw) sum = (sum + each) & 255;
     const right = /^[0-9a-fA-F]{2}$/.test(this.#checksum) && Number.parseInt(this.#checksum, 16) === sum;
     if (right && raw.length <= MAX_PACKET) pieces.push({ kind: 'packet', data: unescaped(raw) });
     else pieces.push({ kind: 'bad' });
@@ -53,12 +57,14 @@ export class PacketParser {
 }
 
 /** One character a byte. */
-function unescaped(raw: readonly number[]): string {
-  let text = '';
+function unescaped(raw: Buffer): string {
+  if (!raw.includes(ESCAPE)) return raw.toString('latin1');
+  const text = Buffer.alloc(raw.length);
+  let length = 0;
   for (let i = 0; i < raw.length; i++) {
-    text += String.fromCharCode(raw[i] === ESCAPE && i + 1 < raw.length ? raw[++i]! ^ 0x20 : raw[i]!);
+    text[length++] = raw[i] === ESCAPE && i + 1 < raw.length ? raw[++i]! ^ 0x20 : raw[i]!;
   }
-  return text;
+  return text.toString('latin1', 0, length);
 }
 
 /** `data`, one character a byte, as a packet. */
@@ -70,13 +76,11 @@ export function framePacket(data: string): Uint8Array {
 }
 
 export function toHex(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
-  return text;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }
 
 /** @returns undefined for anything but pairs of hexadecimal digits */
 export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+  return Uint8Array.from(Buffer.from(text, 'hex'));
 }

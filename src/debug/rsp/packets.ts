@@ -1,83 +1,95 @@
 /** The packets that are understood: one table, one small function each. Whatever is not in it is answered with ''. */
-import type { DebugTarget, Motion, PointKind } from '../target.ts';
+import { type PointKind, type PointRequest, processOf } from '../target.ts';
+import { type Answer, type Conversation, ERROR, errorText, OK } from './conversation.ts';
 import { fromHex, MAX_PACKET, toHex } from './framing.ts';
-
-/** What a conversation with one gdb remembers. */
-export interface Conversation {
-  readonly target: DebugTarget;
-  /** Thread that g, m and their like mean (Hg), and the one that c, s, bc and bs mean (Hc); 0: the current one, -1: all. */
-  general: number;
-  moving: number;
-  acknowledges: boolean;
-  closed: boolean;
-}
-
-/** An answer, or a motion whose end will be the answer. */
-export type Answer = string | { readonly motion: Motion };
+import { big, latin1, Malformed, number } from './numbers.ts';
+import { ACTIONS, go, resume, step } from './resume.ts';
+import { ALL } from './thread-ids.ts';
+import { fileRequest, transfer } from './transfers.ts';
 
 export type PacketHandler = (c: Conversation, args: string) => Answer;
 
-const OK = 'OK';
-const ERROR = 'E01';
 const MEMORY_ERROR = 'E0e';
 const MAX_READ = MAX_PACKET / 2 - 16;
+const BACKWARDS = 'this session is live and knows no way back; open its recording with rexen debug for that';
 
 const SUPPORTED = [
   `PacketSize=${MAX_PACKET.toString(16)}`,
   'qXfer:features:read+',
+  'qXfer:threads:read+',
   'QStartNoAckMode+',
-  'ReverseStep+',
-  'ReverseContinue+',
   'vContSupported+',
+  'ConditionalBreakpoints+',
+  'multiprocess+',
   'swbreak+',
   'hwbreak+',
-].join(';');
+];
 
 /** By the packet's beginning; the longest that fits is taken. */
 export const PACKETS: Readonly<Record<string, PacketHandler>> = {
-  '?': () => ({ motion: { kind: 'none' } }),
-  qSupported: () => SUPPORTED,
+  // Who we are
+  qSupported: (c, args) => {
+    const theirs = args.replace(/^:/, '').split(';');
+    c.multiprocess = theirs.includes('multiprocess+');
+    c.tellsBreakpoints = theirs.includes('swbreak+');
+    const backwards = c.target.reverses ? ['ReverseStep+', 'ReverseContinue+'] : [];
+    const symbols = c.target.symbolFile(processOf(c.target.current)) ? ['qXfer:exec-file:read+'] : [];
+    return [...SUPPORTED, ...backwards, ...symbols].join(';');
+  },
   QStartNoAckMode: (c) => {
     c.acknowledges = false;
     return OK;
   },
-  'qXfer:features:read:target.xml:': (c, args) => window(c.target.targetXml, args),
-  qfThreadInfo: (c) =>
-    `m${c.target
-      .threads()
-      .map(({ id }) => id.toString(16))
-      .join(',')}`,
-  qsThreadInfo: () => 'l',
-  'qThreadExtraInfo,': (c, args) => {
-    const thread = c.target.threads().find(({ id }) => id === number(args));
-    return thread ? toHex(latin1(thread.text)) : ERROR;
+  '!': (c) => {
+    c.extended = true;
+    return OK;
   },
-  qC: (c) => `QC${c.target.current.toString(16)}`,
+  'qXfer:': transfer,
+  'vFile:': fileRequest,
   qAttached: () => '1',
   'qSymbol:': () => OK,
-  'qRcmd,': (c, args) => {
-    const text = fromHex(args);
-    return text ? toHex(latin1(c.target.monitor(Buffer.from(text).toString('latin1')))) || OK : ERROR;
+
+  // Threads
+  '?': () => ({ motion: { kind: 'none' } }),
+  qfThreadInfo: (c) => {
+    const ids = c.threads().map(({ id }) => c.format(id));
+    return ids.length > 0 ? `m${ids.join(',')}`.slice(0, MAX_READ * 2) : 'l';
   },
+  qsThreadInfo: () => 'l',
+  'qThreadExtraInfo,': (c, args) => {
+    const id = c.thread(args);
+    const thread = c.threads().find((each) => each.id === id);
+    return thread ? toHex(latin1(`${thread.name}: ${thread.text}`)) : ERROR;
+  },
+  qC: (c) => `QC${c.format(c.target.current)}`,
   Hg: (c, args) => {
-    c.general = thread(args);
+    c.general = c.thread(args);
     return OK;
   },
   Hc: (c, args) => {
-    c.moving = thread(args);
+    c.moving = c.thread(args);
     return OK;
   },
-  T: (c, args) => (c.target.threads().some(({ id }) => id === number(args)) ? OK : ERROR),
-  g: (c) => hexOr(c.target.readRegisters(chosen(c))),
-  p: (c, args) => hexOr(c.target.readRegister(chosen(c), number(args))),
+  T: (c, args) => {
+    const id = c.thread(args);
+    return c.threads().some((each) => each.id === id) ? OK : ERROR;
+  },
+
+  // Registers and memory
+  g: (c) => hexOr(c.target.readRegisters(c.chosen)),
+  G: (c, args) => {
+    const bytes = fromHex(args);
+    return bytes ? done(c.target.writeRegisters(c.chosen, bytes)) : ERROR;
+  },
+  p: (c, args) => hexOr(c.target.readRegister(c.chosen, number(args))),
   P: (c, args) => {
     const [register = '', content = ''] = args.split('=');
     const bytes = fromHex(content);
-    return bytes && c.target.writeRegister(chosen(c), number(register), bytes) ? OK : ERROR;
+    return bytes ? done(c.target.writeRegister(c.chosen, number(register), bytes)) : ERROR;
   },
   m: (c, args) => {
     const [address = '', length = ''] = args.split(',');
-    const bytes = c.target.readMemory(chosen(c), big(address), Math.min(number(length), MAX_READ));
+    const bytes = c.target.readMemory(c.chosen, big(address), Math.min(number(length), MAX_READ));
     return bytes && (bytes.length > 0 || number(length) === 0) ? toHex(bytes) : MEMORY_ERROR;
   },
   M: (c, args) => {
@@ -89,37 +101,45 @@ export const PACKETS: Readonly<Record<string, PacketHandler>> = {
     return write(c, args.slice(0, colon), latin1(args.slice(colon + 1)));
   },
   Z: (c, args) => {
-    const point = pointOf(args);
-    if (point === undefined) return '';
-    return c.target.insertPoint(point.kind, point.address, point.length) ? OK : ERROR;
+    const point = pointOf(c, args);
+    return point === undefined ? '' : done(c.target.insertPoint(point));
   },
   z: (c, args) => {
-    const point = pointOf(args);
+    const point = pointOf(c, args);
     if (point === undefined) return '';
-    c.target.removePoint(point.kind, point.address, point.length);
+    c.target.removePoint(point.kind, point.address, point.length, point.thread);
     return OK;
   },
-  'vCont?': () => 'vCont;c;C;s;S',
-  'vCont;': (c, args) => {
-    const actions = args.split(';').map((each) => each.split(':'));
-    const step = actions.find(([what]) => /^[sS]/.test(what ?? ''));
-    if (step) return motion('step', false, step[1] === undefined ? chosenToMove(c) : thread(step[1]));
-    if (actions.some(([what]) => /^[cC]/.test(what ?? ''))) return motion('continue', false, undefined);
-    return ERROR;
+
+  // Moving
+  'vCont?': () => ACTIONS,
+  'vCont;': resume,
+  c: (_c, args) => (args === '' ? go(false) : ERROR),
+  s: (c, args) => (args === '' ? step(c.chosenToMove, false) : ERROR),
+  bc: (c) => (c.target.reverses ? go(true) : errorText(BACKWARDS)),
+  bs: (c) => (c.target.reverses ? step(c.chosenToMove, true) : errorText(BACKWARDS)),
+  /** `run MARK` of an extended-remote gdb: from the beginning, or from that place on. */
+  'vRun;': (c, args) => {
+    const [, ...words] = args.split(';').map((each) => fromHex(each));
+    if (!c.target.reverses || words.some((each) => each === undefined)) return ERROR;
+    c.detached.clear();
+    return { motion: { kind: 'seek', place: words.map((each) => Buffer.from(each!).toString('latin1')).join(' ') } };
   },
-  c: (_c, args) => (args === '' ? motion('continue', false, undefined) : ERROR),
-  s: (c, args) => (args === '' ? motion('step', false, chosenToMove(c)) : ERROR),
-  bc: () => motion('continue', true, undefined),
-  bs: (c) => motion('step', true, chosenToMove(c)),
-  D: (c) => {
-    c.closed = true;
+  'qRcmd,': (c, args) => {
+    const text = fromHex(args);
+    return text ? { work: c.target.monitor(Buffer.from(text).toString('latin1')) } : ERROR;
+  },
+
+  // Goodbye: nothing is destroyed, whatever it is called
+  D: (c, args) => {
+    c.detach(args === '' ? undefined : number(args.replace(/^;/, '')));
+    return OK;
+  },
+  'vKill;': (c, args) => {
+    c.detach(number(args));
     return OK;
   },
   k: (c) => {
-    c.closed = true;
-    return OK;
-  },
-  vKill: (c) => {
     c.closed = true;
     return OK;
   },
@@ -139,59 +159,46 @@ export function answer(c: Conversation, data: string): Answer {
   }
 }
 
-class Malformed extends Error {
-  override readonly name = 'Malformed';
-}
+const KINDS: readonly PointKind[] = ['break', 'hbreak', 'write', 'read', 'access'];
 
-function motion(kind: 'step' | 'continue', reverse: boolean, id: number | undefined): Answer {
-  return { motion: { kind, reverse, thread: id !== undefined && id > 0 ? id : undefined } };
-}
-
-function chosen(c: Conversation): number {
-  return c.general > 0 ? c.general : c.target.current;
-}
-function chosenToMove(c: Conversation): number {
-  return c.moving > 0 ? c.moving : chosen(c);
-}
-
-function number(hex: string): number {
-  if (!/^[0-9a-fA-F]{1,8}$/.test(hex)) throw new Malformed();
-  return Number.parseInt(hex, 16);
-}
-function big(hex: string): bigint {
-  if (!/^[0-9a-fA-F]{1,16}$/.test(hex)) throw new Malformed();
-  return BigInt(`0x${hex}`);
-}
-function thread(text: string): number {
-  return text === '-1' ? -1 : number(text);
-}
-
-const KINDS: readonly PointKind[] = ['break', 'break', 'write', 'read', 'access'];
-
-function pointOf(args: string): { kind: PointKind; address: bigint; length: number } | undefined {
-  const [type = '', address = '', length = ''] = args.split(';')[0]!.split(',');
+/** `type,address,length;X len,bytecode …;cmds:…`: conditions are taken, commands are not. */
+function pointOf(c: Conversation, args: string): PointRequest | undefined {
+  const [place = '', ...rest] = args.split(';');
+  const [type = '', address = '', length = ''] = place.split(',');
   const kind = KINDS[number(type)];
-  return kind && { kind, address: big(address), length: number(length) };
+  if (kind === undefined) return undefined;
+  const thread = c.general === ALL ? c.target.current : c.chosen;
+  const conditions = rest.length === 0 ? [] : conditionsOf(rest.join(';'));
+  const everywhere = !c.multiprocess;
+  return { kind, address: big(address), length: number(length), thread, everywhere, conditions };
+}
+
+/** `X3,abcdefX2,abcd`: length of the bytecode, and the bytecode. @throws Malformed */
+function conditionsOf(text: string): Uint8Array[] {
+  const found: Uint8Array[] = [];
+  let rest = text;
+  for (;;) {
+    const [whole, length = ''] = /^;?X([0-9a-fA-F]{1,4}),/.exec(rest) ?? [];
+    if (whole === undefined) return found;
+    const digits = 2 * number(length);
+    const bytes = fromHex(rest.slice(whole.length, whole.length + digits));
+    if (bytes?.length !== digits / 2) throw new Malformed();
+    found.push(bytes);
+    rest = rest.slice(whole.length + digits);
+  }
 }
 
 function write(c: Conversation, place: string, bytes: Uint8Array | undefined): string {
   const [address = '', length = ''] = place.split(',');
   if (bytes === undefined || bytes.length !== number(length)) return ERROR;
-  return bytes.length === 0 || c.target.writeMemory(chosen(c), big(address), bytes) ? OK : MEMORY_ERROR;
+  if (bytes.length === 0) return OK;
+  return c.target.writeMemory(c.chosen, big(address), bytes) === undefined ? OK : MEMORY_ERROR;
 }
 
-/** `offset,length` of an object for qXfer: `m` for more to come, `l` for the last part. */
-function window(text: string, args: string): string {
-  const [offset = '', length = ''] = args.split(',');
-  const from = number(offset);
-  const part = text.slice(from, from + Math.min(number(length), MAX_READ));
-  return (from + part.length < text.length ? 'm' : 'l') + part;
+function done(why: string | undefined): string {
+  return why === undefined ? OK : errorText(why);
 }
 
 function hexOr(bytes: Uint8Array | undefined): string {
   return bytes ? toHex(bytes) : ERROR;
-}
-
-function latin1(text: string): Uint8Array {
-  return Uint8Array.from(text, (c) => c.charCodeAt(0) & 255);
 }

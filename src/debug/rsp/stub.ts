@@ -3,31 +3,45 @@
  *
  *     const stub = new Stub(target);
  *     send(stub.push(bytes));                              // on data
- *     while (stub.busy) { send(stub.work()); … }           // a piece of motion at a time, data in between
+ *     while (stub.busy) { const { out, until } = stub.work(); send(out); await until; }    // data comes in between
  */
-import type { DebugTarget, Stopped } from '../target.ts';
-import { framePacket, PacketParser } from './framing.ts';
-import { answer, type Conversation } from './packets.ts';
+import { type DebugTarget, processOf, type Stopped, type Work } from '../target.ts';
+import { Conversation, errorText, OK } from './conversation.ts';
+import { framePacket, PacketParser, toHex } from './framing.ts';
+import { answer } from './packets.ts';
 
 const SIGINT = '02';
 const SIGTRAP = '05';
+const MAX_WAITING = 16;
+/** gdb takes long output in pieces. */
+const OUTPUT_PIECE = 4000;
+
+/** What a piece of work came to. */
+export interface Piece {
+  readonly out: Uint8Array;
+  /** Nothing to do before this settles. */
+  readonly until: Promise<void> | undefined;
+}
 
 export class Stub {
   readonly #parser = new PacketParser();
   readonly #c: Conversation;
-  #motion: Generator<void, Stopped> | undefined;
+  /** What is under way; its answer goes to gdb. */
+  #work: Work<string> | undefined;
   #last: Stopped;
+  /** Packets that go out before the answer of what is under way. */
+  #ahead: string[] = [];
   /** Packets that came while something moved; gdb sends none, but anybody can connect. */
   readonly #waiting: string[] = [];
 
   constructor(target: DebugTarget) {
-    this.#c = { target, general: 0, moving: 0, acknowledges: true, closed: false };
-    this.#last = { thread: target.current, reason: 'step' };
+    this.#c = new Conversation(target);
+    this.#last = target.joined();
   }
 
-  /** Something moves: call `work`. */
+  /** Something is under way: call `work`. */
   get busy(): boolean {
-    return this.#motion !== undefined;
+    return this.#work !== undefined;
   }
   /** gdb said goodbye. */
   get closed(): boolean {
@@ -43,60 +57,92 @@ export class Stub {
         if (this.#c.acknowledges) out.push(NAK);
       } else {
         if (this.#c.acknowledges) out.push(ACK);
-        if (this.#motion === undefined) this.#packet(piece.data, out);
-        else if (this.#waiting.length < 16) this.#waiting.push(piece.data);
+        if (this.#work === undefined) this.#packet(piece.data, out);
+        else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(piece.data);
       }
     }
     return join(out);
   }
 
-  /** Moves on by a piece. @returns what to send: nothing, or the stop reply */
-  work(): Uint8Array {
-    const motion = this.#motion;
-    if (motion === undefined) return join([]);
-    const step = motion.next();
-    if (!step.done) return join([]);
+  /** Works on for a piece. */
+  work(): Piece {
     const out: Uint8Array[] = [];
-    this.#stopped(step.value, out);
-    return join(out);
+    const step = this.#work?.next();
+    if (step === undefined) return { out: join([]), until: undefined };
+    if (!step.done) return { out: join([]), until: step.value ?? undefined };
+    this.#work = undefined;
+    out.push(...this.#ahead.splice(0).map(framePacket), framePacket(step.value));
+    for (let data = this.#waiting.shift(); data !== undefined; data = this.busy ? undefined : this.#waiting.shift()) {
+      this.#packet(data, out);
+    }
+    return { out: join(out), until: undefined };
+  }
+
+  /** The connection is gone: what moves stops where it is. After a goodbye the target is free. */
+  abandon(): void {
+    if (this.#work !== undefined) {
+      this.#work.return('');
+      this.#work = undefined;
+      this.#c.target.interrupted();
+    }
+    if (this.#c.closed) this.#c.target.left();
   }
 
   #packet(data: string, out: Uint8Array[]): void {
     const result = answer(this.#c, data);
     if (typeof result === 'string') out.push(framePacket(result));
+    else if ('work' in result) this.#work = this.#monitor(result.work);
     else if (result.motion.kind === 'none') out.push(framePacket(this.#stopReply(this.#last)));
-    else this.#motion = this.#c.target.move(result.motion);
+    else this.#work = this.#move(this.#c.target.move(result.motion));
   }
 
-  #interrupt(out: Uint8Array[]): void {
-    if (this.#motion === undefined) return;
-    this.#motion.return(undefined as never);
-    this.#stopped(this.#c.target.interrupted(), out);
-  }
-
-  #stopped(stopped: Stopped, out: Uint8Array[]): void {
-    this.#motion = undefined;
-    this.#last = stopped;
-    this.#c.general = stopped.thread;
-    out.push(framePacket(this.#stopReply(stopped)));
-    for (let data = this.#waiting.shift(); data !== undefined && !this.busy; data = this.#waiting.shift()) {
-      this.#packet(data, out);
+  *#move(motion: Work<Stopped>): Work<string> {
+    try {
+      return this.#stopped(yield* motion);
+    } catch (error) {
+      if (error instanceof RangeError) return errorText(error.message);
+      throw error;
     }
   }
 
+  /** Long output goes ahead in pieces, the last one is the answer. */
+  *#monitor(work: Work<string>): Work<string> {
+    const text = Buffer.from(yield* work, 'utf8');
+    const pieces: string[] = [];
+    for (let at = 0; at < text.length; at += OUTPUT_PIECE) pieces.push(toHex(text.subarray(at, at + OUTPUT_PIECE)));
+    this.#ahead = pieces.slice(0, -1).map((piece) => `O${piece}`);
+    return pieces.at(-1) ?? OK;
+  }
+
+  #interrupt(out: Uint8Array[]): void {
+    if (this.#work === undefined) return;
+    this.#work.return('');
+    this.#work = undefined;
+    out.push(framePacket(this.#stopped(this.#c.target.interrupted())));
+  }
+
+  #stopped(stopped: Stopped): string {
+    this.#last = stopped;
+    this.#c.general = stopped.thread;
+    if (stopped.reason === 'exited') this.#c.closed = !this.#c.extended;
+    return this.#stopReply(stopped);
+  }
+
   #stopReply({ thread, reason, address }: Stopped): string {
-    const signal = reason === 'interrupt' ? SIGINT : SIGTRAP;
-    const why: Readonly<Record<Stopped['reason'], string>> = {
+    if (reason === 'exited') return this.#c.multiprocess ? `W00;process:${processOf(thread).toString(16)}` : 'W00';
+    const at = (address ?? 0n).toString(16);
+    const why: Readonly<Record<Exclude<Stopped['reason'], 'exited'>, string>> = {
       step: '',
       interrupt: '',
-      break: 'swbreak:;',
-      watch: `watch:${(address ?? 0n).toString(16)};`,
-      rwatch: `rwatch:${(address ?? 0n).toString(16)};`,
-      awatch: `awatch:${(address ?? 0n).toString(16)};`,
+      break: this.#c.tellsBreakpoints ? 'swbreak:;' : '',
+      hbreak: this.#c.tellsBreakpoints ? 'hwbreak:;' : '',
+      watch: `watch:${at};`,
+      rwatch: `rwatch:${at};`,
+      awatch: `awatch:${at};`,
       begin: 'replaylog:begin;',
       end: 'replaylog:end;',
     };
-    return `T${signal}thread:${thread.toString(16)};${why[reason]}`;
+    return `T${reason === 'interrupt' ? SIGINT : SIGTRAP}thread:${this.#c.format(thread)};${why[reason]}`;
   }
 }
 
