@@ -39,10 +39,12 @@ export function travelCommands(traveller: Traveller): Readonly<Record<string, Mo
       usage: 'MARK',
       help: 'go to a tick, 1.5s, #EVENT, end-1000, console:"TEXT", +1000, -1000, a name given by mark',
       *run(args) {
-        const mark = markOf(args);
+        // -q: for scripts, which tell gdb themselves.
+        const [, quiet, text = ''] = /^(-q\s+)?(.*)$/s.exec(args) ?? [];
+        const mark = markOf(text);
         yield* approach(timeline, Math.min(mark.tick, traveller.end));
         traveller.moved();
-        return `now at tick ${grouped(timeline.tick)} (${markText(mark)})\n${FLUSH}`;
+        return `now at tick ${grouped(timeline.tick)} (${markText(mark)})\n${quiet ? '' : FLUSH}`;
       },
     },
     mark: {

@@ -1,8 +1,9 @@
 /** Starting the user's own gdb on a port of ours. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { GDB_SCRIPT } from './gdb-script.ts';
 
 /** @throws Error for people */
 export function writeOutput(path: string, bytes: Uint8Array): void {
@@ -13,23 +14,35 @@ export function writeOutput(path: string, bytes: Uint8Array): void {
   }
 }
 
-/** Runs gdb in this terminal, connected to `address`, with the symbols of `kernel` if that is given. @returns its exit status */
-export async function runGdb(address: string, kernel: Uint8Array | undefined): Promise<number> {
+export interface GdbOptions {
+  /** `target remote …` */
+  readonly target: string;
+  /** A file with symbols. */
+  readonly symbols: Uint8Array | undefined;
+  /** More arguments of gdb, which come when it is connected. */
+  readonly args: readonly string[];
+}
+
+/** Runs gdb in this terminal. @returns its exit status, 128 and more for a signal, as shells have it */
+export async function runGdb({ target, symbols, args }: GdbOptions): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'rexen-'));
-  const args = ['-q', '-ex', 'set pagination off'];
-  if (kernel) {
+  const script = join(folder, 'rexen.py');
+  writeFileSync(script, GDB_SCRIPT);
+  // In a gdb without Python the commands of the script are missing, and nothing else.
+  const all = ['-q', '-iex', 'set pagination off', '-iex', `source ${script}`];
+  if (symbols) {
     const path = join(folder, 'kernel.elf');
-    writeFileSync(path, kernel);
-    args.push(path);
+    writeFileSync(path, symbols);
+    all.push(path);
   }
-  args.push('-ex', 'set architecture i386:x86-64', '-ex', `target remote ${address}`);
+  all.push('-ex', target, ...args);
   const ignore = () => {};
   process.on('SIGINT', ignore); // it is gdb's
   try {
     return await new Promise<number>((resolve, reject) => {
-      const child = spawn('gdb', args, { stdio: 'inherit' });
+      const child = spawn('gdb', all, { stdio: 'inherit' });
       child.on('error', (error) => reject(new Error(`cannot start gdb (${error.message}); use --gdb HOST:PORT`)));
-      child.on('exit', (status) => resolve(status ?? 1));
+      child.on('exit', (status, signal) => resolve(status ?? 128 + (signal ? constants.signals[signal] : 0)));
     });
   } finally {
     process.removeListener('SIGINT', ignore);

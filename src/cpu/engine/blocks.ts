@@ -83,7 +83,7 @@ export class BlockBuilder {
     const linear = (rip + s.get64(L.CODE_BASE)) & s.get64(L.RIP_MASK);
     const lo = Number(linear & 0xffffffffn);
     const hi = Number(linear >> 32n);
-    const entry = this.#mmu.fetchEntry(lo, hi);
+    const entry = this.#fetch(rip, lo, hi);
     if (!this.#cache.hasRoom(R.MAX_BLOCK_RECORDS)) this.clear();
     const mfn = s.get32(entry + ITLB_MFN) & 0x7fffffff;
     const table = this.#cache.table(mfn, mode);
@@ -91,6 +91,17 @@ export class BlockBuilder {
     if (flat) s.set32(entry + ITLB_TABLE, table);
     const at = table + (lo & 4095) * 4;
     return s.get32(at) || this.#build(mfn, mode, lo, hi, at);
+  }
+
+  /** A probe is told of where no code can be fetched, too: a debugger has functions return to such places. */
+  #fetch(rip: bigint, lo: number, hi: number): number {
+    if (!this.taps?.probes.has(rip)) return this.#mmu.fetchEntry(lo, hi);
+    try {
+      return this.#mmu.fetchEntry(lo, hi);
+    } catch (fault) {
+      this.taps.probed(rip);
+      throw fault;
+    }
   }
 
   /** How often everything was forgotten. */

@@ -1,12 +1,15 @@
 /** What a conversation with one gdb remembers, and what packets answer. */
 import { type DebugTarget, type DebugThread, type Motion, processOf, type Work } from '../target.ts';
-import { ALL, formatThread, parseThread } from './thread-ids.ts';
+import { ANY, formatThread, type ParsedThread, parseThread } from './thread-ids.ts';
 
 export class Conversation {
   readonly target: DebugTarget;
-  /** Thread that g, m and their like mean (Hg), and the one that c, s, bc and bs mean (Hc); 0: the current one, -1: all. */
+  /** Thread that g, m and their like mean (Hg); 0: the current one, -1: all. */
   general = 0;
-  moving = 0;
+  /** Thread that s and bs mean (Hc), perhaps any of a process: then `selected` says which. */
+  moving: ParsedThread = { process: ANY, id: ANY };
+  /** The thread that stopped, or that somebody chose since: gdb asks T for that one only. */
+  selected: number;
   acknowledges = true;
   /** What the client said that it understands. */
   multiprocess = false;
@@ -22,6 +25,7 @@ export class Conversation {
 
   constructor(target: DebugTarget) {
     this.target = target;
+    this.selected = target.current;
   }
 
   threads(): readonly DebugThread[] {
@@ -33,7 +37,7 @@ export class Conversation {
     return this.general > 0 ? this.general : this.target.current;
   }
   get chosenToMove(): number {
-    return this.moving > 0 ? this.moving : this.chosen;
+    return this.#resolve(this.moving, this.selected);
   }
 
   format(id: number): string {
@@ -42,11 +46,14 @@ export class Conversation {
 
   /** An id of a thread, 0 or -1, from a packet's words. @throws Malformed */
   thread(text: string): number {
-    const { process, id } = parseThread(text);
-    if (process <= 0 || id > 0) return id;
-    const { current } = this.target;
-    if (processOf(current) === process) return current;
-    return this.threads().find((each) => processOf(each.id) === process)?.id ?? ALL;
+    const parsed = parseThread(text);
+    return parsed.process <= 0 ? parsed.id : this.#resolve(parsed, this.target.current);
+  }
+
+  #resolve({ process, id }: ParsedThread, likely: number): number {
+    if (id > 0) return id;
+    if (process <= 0 || processOf(likely) === process) return likely;
+    return this.threads().find((each) => processOf(each.id) === process)?.id ?? likely;
   }
 
   /** gdb lets go of a process, or of all. */

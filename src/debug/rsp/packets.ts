@@ -4,7 +4,7 @@ import { type Answer, type Conversation, ERROR, errorText, OK } from './conversa
 import { fromHex, MAX_PACKET, toHex } from './framing.ts';
 import { big, latin1, Malformed, number } from './numbers.ts';
 import { ACTIONS, go, resume, step } from './resume.ts';
-import { ALL } from './thread-ids.ts';
+import { ALL, parseThread } from './thread-ids.ts';
 import { fileRequest, transfer } from './transfers.ts';
 
 export type PacketHandler = (c: Conversation, args: string) => Answer;
@@ -67,12 +67,14 @@ export const PACKETS: Readonly<Record<string, PacketHandler>> = {
     return OK;
   },
   Hc: (c, args) => {
-    c.moving = c.thread(args);
+    c.moving = parseThread(args);
     return OK;
   },
   T: (c, args) => {
     const id = c.thread(args);
-    return c.threads().some((each) => each.id === id) ? OK : ERROR;
+    if (!c.threads().some((each) => each.id === id)) return ERROR;
+    c.selected = id;
+    return OK;
   },
 
   // Registers and memory

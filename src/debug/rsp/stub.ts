@@ -124,6 +124,7 @@ export class Stub {
   #stopped(stopped: Stopped): string {
     this.#last = stopped;
     this.#c.general = stopped.thread;
+    this.#c.selected = stopped.thread;
     if (stopped.reason === 'exited') this.#c.closed = !this.#c.extended;
     return this.#stopReply(stopped);
   }

@@ -21,8 +21,10 @@ export interface SymbolTable {
   address(name: string): bigint | undefined;
   /** True where the table knows code: an address elsewhere is no return address. */
   isCode(address: bigint): boolean;
-  /** Those with an address, ascending. */
+  /** Those with an address, ascending, one for each address. */
   entries(): readonly SymbolEntry[];
+  /** All names there are, several for an address and those that are no addresses among them. */
+  all(): readonly SymbolEntry[];
 }
 
 export interface SymbolEntry {
@@ -46,10 +48,12 @@ export class SortedSymbols implements SymbolTable {
   readonly #ends: BigUint64Array;
   readonly #sorted: readonly SymbolEntry[];
   readonly #byName = new Map<string, bigint>();
+  readonly #all: readonly SymbolEntry[];
 
   constructor(source: 'kallsyms' | 'elf', entries: readonly SymbolEntry[]) {
     this.source = source;
     this.size = entries.length;
+    this.#all = entries;
     for (const { name, address } of entries) if (!this.#byName.has(name)) this.#byName.set(name, address);
     const visible = entries.filter(({ hidden }) => !hidden);
     // Array.prototype.sort is stable: among equals the given order stays.
@@ -83,6 +87,10 @@ export class SortedSymbols implements SymbolTable {
 
   entries(): readonly SymbolEntry[] {
     return this.#sorted;
+  }
+
+  all(): readonly SymbolEntry[] {
+    return this.#all;
   }
 
   #index(address: bigint): number {

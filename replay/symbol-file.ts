@@ -1,0 +1,16 @@
+/** A file for gdb with a guest's symbols. */
+import { elfSymbols } from '../src/debug/symbols/elf-symbols.ts';
+import { symbolImage } from '../src/debug/symbols/elf-writer.ts';
+import type { Session } from '../src/session.ts';
+import { guestSymbols } from './guest-symbols.ts';
+
+/** The kernel itself if it is an ELF image that has them, else one made of what the guest knows of itself now. */
+export function symbolFileOf(session: Session, id: number): Uint8Array | undefined {
+  const domain = session.xen.find(id);
+  if (!domain) return undefined;
+  const kernel = session.config.domains.find(({ config }) => config.name === domain.name)?.kernel;
+  const bytes = kernel === undefined ? undefined : session.images.get(kernel)?.bytes;
+  if (bytes && elfSymbols(bytes)) return bytes;
+  const symbols = guestSymbols(session, domain);
+  return symbols.size > 0 ? symbolImage(symbols) : undefined;
+}
