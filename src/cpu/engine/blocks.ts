@@ -83,7 +83,7 @@ export class BlockBuilder {
     const linear = (rip + s.get64(L.CODE_BASE)) & s.get64(L.RIP_MASK);
     const lo = Number(linear & 0xffffffffn);
     const hi = Number(linear >> 32n);
-    const entry = this.#fetch(rip, lo, hi);
+    const entry = this.#fetchOrTell(rip, lo, hi);
     if (!this.#cache.hasRoom(R.MAX_BLOCK_RECORDS)) this.clear();
     const mfn = s.get32(entry + ITLB_MFN) & 0x7fffffff;
     const table = this.#cache.table(mfn, mode);
@@ -94,7 +94,7 @@ export class BlockBuilder {
   }
 
   /** A probe is told of where no code can be fetched, too: a debugger has functions return to such places. */
-  #fetch(rip: bigint, lo: number, hi: number): number {
+  #fetchOrTell(rip: bigint, lo: number, hi: number): number {
     if (!this.taps?.probes.has(rip)) return this.#mmu.fetchEntry(lo, hi);
     try {
       return this.#mmu.fetchEntry(lo, hi);
