@@ -7,10 +7,12 @@
  *     mix        instructions of the guest, by the handler that executes them
  *     pairs      the same for two instructions that follow each other in a block
  *     counters   how often the machine's inner works were needed
+ *     instructions [NAME]   million instructions a second, instruction by instruction, of those whose name or group holds NAME
  *     read FILE  a .cpuprofile that something else wrote (`node --cpu-prof`)
  *
  * Workloads: linux, alu, sort, chase, hypercall; the loops take :N for so many iterations, as in `alu:1000000`.
  */
+import '../src/host/v8.ts';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Session } from '../src/session.ts';
@@ -19,13 +21,17 @@ import { hostFunctions, hostTable } from './cpuprofile.ts';
 import { guestTable, SAMPLE_TICKS, sampleGuest } from './guest-profile.ts';
 import { profiled } from './host-profile.ts';
 import { InstructionMix, mixTable } from './instruction-mix.ts';
+import { sequences, speedOf, speedTable } from './instruction-speed.ts';
 import { SilentLog } from './workloads/silent-log.ts';
 import { workloadByName } from './workloads/index.ts';
 import { runOnce } from './workloads/run.ts';
 import type { Workload } from './workloads/workload.ts';
 
 const USAGE =
-  'usage: npm run profile -- host|guest|mix|pairs|counters WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]';
+  'usage: npm run profile -- host|guest|mix|pairs|counters WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]\n' +
+  '       npm run profile -- instructions [NAME]';
+/** Processor time for each instruction, after as much to warm up. */
+const INSTRUCTION_SECONDS = 0.1;
 
 function sessionOf(workload: Workload): Session {
   const { config, images } = workload;
@@ -44,6 +50,12 @@ async function main(): Promise<void> {
     },
   });
   const [what, name] = positionals;
+  if (what === 'instructions') {
+    const wanted = sequences().filter((q) => name === undefined || q.group === name || q.name.includes(name));
+    if (wanted.length === 0) throw new Error(`no measured instruction is called ${name}\n${USAGE}`);
+    for (const line of speedTable(wanted.map((q) => speedOf(q, INSTRUCTION_SECONDS)))) console.log(line);
+    return;
+  }
   const [top, maxTicks, every] = [Number(values.top), Number(values['max-ticks']), Number(values.every)];
   if (name === undefined || ![top, maxTicks, every].every((n) => Number.isSafeInteger(n) && n > 0))
     throw new Error(USAGE);

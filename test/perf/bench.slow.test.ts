@@ -43,6 +43,7 @@ test.each([
   ['mix', 'alu:20000', /inline +MOV\/r64,m64/],
   ['pairs', 'alu:20000', / \+ /],
   ['counters', 'hypercall:100', /log records/],
+  ['instructions', 'haddpd', /sse\n +\d+ +haddpd/],
 ])('npm run profile -- %s %s', (what, workload, expected) => {
   const profile = new URL('../../perf/profile.ts', import.meta.url).pathname;
   const run = spawnSync(process.execPath, [profile, what, workload], { encoding: 'utf8' });

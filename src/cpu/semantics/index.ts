@@ -9,11 +9,19 @@ import { shifts } from './shifts.ts';
 import { sseFloat } from './sse-float.ts';
 import { sseFloatCompare } from './sse-float-compare.ts';
 import { sseFloatConvert } from './sse-float-convert.ts';
+import { sseFloatFma } from './sse-float-fma.ts';
+import { sseFloatLanes } from './sse-float-lanes.ts';
 import { stack } from './stack.ts';
 import { strings } from './strings.ts';
 import { vector } from './vector.ts';
 
-const attempts: Record<string, Semantics> = { ...sseFloat, ...sseFloatCompare, ...sseFloatConvert };
+const attempts: Record<string, Semantics> = {
+  ...sseFloat,
+  ...sseFloatCompare,
+  ...sseFloatConvert,
+  ...sseFloatLanes,
+  ...sseFloatFma,
+};
 
 /** Mnemonics whose generated form may hand the instruction to TypeScript (`Control.attempt`). */
 export const attempted: ReadonlySet<string> = new Set(Object.keys(attempts));

@@ -4,15 +4,15 @@ import * as L from '../layout.ts';
 import type { Semantics } from './operation.ts';
 import {
   type Attempt,
-  attempt,
   clean,
   forms,
   lanesOf,
+  lanewise,
   read,
+  readPair,
   requireLanes,
   usualMxcsr,
-  type Width,
-  write,
+  withVex,
 } from './sse-float.ts';
 
 /**
@@ -34,15 +34,15 @@ const compareFlags = (a: Attempt): void => {
 
 /**
  * The relations (less 1, equal 2, greater 4) that make predicate 0..7 true, four bits each: EQ LT LE UNORD NEQ NLT NLE ORD.
- * No operand is a NaN here.
+ * No operand is a NaN here, and then the 32 predicates of VEX are these eight four times over.
  */
 const TRUE_FOR = 0x74650312;
 
-const compareMask = (a: Attempt): void => {
+const compareMask = lanewise((a) => {
   const { width, v } = a;
   const { f } = v;
   const F = lanesOf(width);
-  const [x, y] = [read(a, 0), read(a, 1)];
+  const [x, y] = readPair(a);
   requireLanes(a, v128.and(clean(width, x), clean(width, y)));
   const predicate = i32.and(v.imm(), i32.const(7));
   const wanted = f.let(i32.shr_u(i32.const(TRUE_FOR), i32.shl(predicate, i32.const(2))));
@@ -51,15 +51,15 @@ const compareMask = (a: Attempt): void => {
   const less = v128.and(F.lt(x, y), when(0));
   const equal = v128.and(F.eq(x, y), when(1));
   const greater = v128.and(F.gt(x, y), when(2));
-  write(a, v128.or(v128.or(less, equal), greater));
-};
+  return v128.or(v128.or(less, equal), greater);
+});
 
 const DAZ = 0x40;
 const USE_MXCSR = 4;
 const KEEP_PE = 8;
 
 /** ROUND: imm8 | PE suppressed (3) | use MXCSR.RC (2) | RC (1..0) |. Denormals raise nothing here, but DAZ changes them. */
-const round = (a: Attempt): void => {
+const round = lanewise((a) => {
   const { width, v } = a;
   const { f } = v;
   const F = lanesOf(width);
@@ -67,7 +67,7 @@ const round = (a: Attempt): void => {
   const isFixed = i32.eq(i32.and(imm, i32.const(USE_MXCSR | KEEP_PE)), i32.const(KEEP_PE));
   const isDaz = i32.and(i32.load(i32.const(0), L.MXCSR), i32.const(DAZ));
   f.brIf(a.giveUp, i32.eqz(i32.or(usualMxcsr(), i32.and(isFixed, i32.eqz(isDaz)))));
-  const x = read(a, 1);
+  const x = read(a, a.second);
   requireLanes(a, F.eq(x, x));
   const r = f.local('v128', 'r');
   // Where MXCSR decides, it says nearest.
@@ -75,16 +75,14 @@ const round = (a: Attempt): void => {
   f.switch(mode, [() => f.set(r, F.nearest(x)), () => f.set(r, F.floor(x)), () => f.set(r, F.ceil(x))], () =>
     f.set(r, F.trunc(x)),
   );
-  write(a, r);
-};
-
-const scalarCompare = (width: Width): Semantics => attempt(width, true, compareFlags);
+  return r;
+});
 
 export const sseFloatCompare: Record<string, Semantics> = {
-  COMISS: scalarCompare(32),
-  UCOMISS: scalarCompare(32),
-  COMISD: scalarCompare(64),
-  UCOMISD: scalarCompare(64),
+  ...withVex('COMISS', 32, true, compareFlags),
+  ...withVex('UCOMISS', 32, true, compareFlags),
+  ...withVex('COMISD', 64, true, compareFlags),
+  ...withVex('UCOMISD', 64, true, compareFlags),
   ...forms('CMP', compareMask),
   ...forms('ROUND', round),
 };

@@ -7,15 +7,16 @@ import {
   attempt,
   clean,
   lanesOf,
+  lanewise,
   read,
   requireExact,
   requireLanes,
   requireModes,
-  safe,
   usualMxcsr,
-  type Width,
+  withVex,
   write,
 } from './sse-float.ts';
+import { joinLow, type V128, zero } from './vector-operation.ts';
 
 /** Scalar operand 1 as a double: exact for singles; NaNs and denormals must be kept out by the caller's comparisons. */
 function readDouble(a: Attempt): Local<'f64'> {
@@ -29,14 +30,13 @@ function readDouble(a: Attempt): Local<'f64'> {
 const fromInteger = (a: Attempt): void => {
   const { width, v } = a;
   const { f, o } = v;
-  const source = f.let(o.readSigned(1), 'n');
+  const source = f.let(o.readSigned(a.second), 'n');
   const limit = width === 64 ? 2n ** 53n : 2n ** 24n;
-  if (o.width(1) === 64 || width === 32) {
+  if (o.width(a.second) === 64 || width === 32) {
     const isExact = i64.lt_u(i64.add(source, i64.const(limit)), i64.const(2n * limit));
     f.brIf(a.giveUp, i32.eqz(i32.or(isExact, usualMxcsr())));
   }
-  if (width === 64) f.do(f64.store(v.base(0), f64.convert_i64_s(source), L.YMM));
-  else f.do(f32.store(v.base(0), f32.convert_i64_s(source), L.YMM));
+  write(a, width === 64 ? f64x2.splat(f64.convert_i64_s(source)) : f32x4.splat(f32.convert_i64_s(source)));
 };
 
 /** CVT(T)SS2SI, CVT(T)SD2SI. In range and whole needs nothing of MXCSR; NaNs are in no range. */
@@ -54,75 +54,120 @@ const toInteger =
 
 /** CVTSS2SD: always exact. */
 const widen = (a: Attempt): void => {
-  const { v } = a;
-  const x = read(a, 1);
+  const x = read(a, a.second);
   requireLanes(a, clean(32, x));
-  v.f.do(v128.store64_lane(v.base(0), f64x2.promote_low_f32x4(x), 0, L.YMM));
+  write({ ...a, width: 64 }, f64x2.promote_low_f32x4(x));
 };
+
+/** Doubles to singles in the low half, zeros above. */
+function narrowed(a: Attempt, x: Local<'v128'>): Local<'v128'> {
+  const { f } = a.v;
+  requireLanes(a, clean(64, x));
+  const r = f.let(f32x4.demote_f64x2_zero(x), 'r');
+  const back = f.let(f64x2.promote_low_f32x4(r));
+  requireExact(a, () => f64x2.eq(back, x));
+  // As doubles the limits of singles are plain numbers; a double that rounds to the smallest of them was tiny before.
+  const magnitude = f.let(f64x2.abs(back));
+  const least = f64x2.splat(f64.const(2 ** -126));
+  const isSafe = v128.and(f64x2.gt(magnitude, least), f64x2.lt(magnitude, f64x2.splat(f64.const(Infinity))));
+  requireLanes(a, v128.or(isSafe, f64x2.eq(x, zero())));
+  return r;
+}
 
 /** CVTSD2SS. */
 const narrow = (a: Attempt): void => {
+  requireModes(a);
+  write({ ...a, width: 32 }, narrowed(a, read(a, a.second)));
+};
+
+/** CVTPD2PS: two or four doubles. */
+const narrowAll = (a: Attempt): void => {
+  requireModes(a);
+  toLowHalf(a, (h) => narrowed(h, read(h, 1)));
+};
+
+/** Writes results half as wide as their sources: `compute` leaves those of a half in 64 bits, zeros above. */
+function toLowHalf(a: Attempt, compute: (a: Attempt) => Local<'v128'>): void {
   const { v } = a;
-  const { f } = v;
+  const low = compute(a);
+  v.write(0, v.halves === 1 ? low : joinLow(low, compute({ ...a, half: 1 })));
+}
+
+/** CVTPS2PD and CVTDQ2PD, always exact: each half of the destination from 64 bits. */
+const fromNarrow =
+  (convert: (a: Attempt, x: Local<'v128'>) => V128) =>
+  (a: Attempt): void => {
+    const { v } = a;
+    const half = (h: number): Local<'v128'> => v.f.let(convert(a, v.f.let(v.readLow(1, 64, 8 * h))));
+    const low = half(0);
+    v.write(0, low, v.halves === 1 ? undefined : half(1));
+  };
+const widenAll = fromNarrow((a, x) => {
+  requireLanes({ ...a, width: 32 }, clean(32, x));
+  return f64x2.promote_low_f32x4(x);
+});
+const integersToDoubles = fromNarrow((_, x) => f64x2.convert_low_i32x4_s(x));
+
+/** CVTDQ2PS. */
+const integersToSingles = lanewise((a) => {
+  a.v.f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
+  return f32x4.convert_i32x4_s(read(a, 1));
+});
+
+/** The whole numbers that CVT(T)PS2DQ and CVT(T)PD2DQ find, if they fit into 32 bits. */
+function wholeNumbers(a: Attempt, truncate: boolean): Local<'v128'> {
+  const { width } = a;
+  const { f } = a.v;
+  const F = lanesOf(width);
   requireModes(a);
   const x = read(a, 1);
-  requireLanes(a, clean(64, x));
-  const r = f.let(f32x4.demote_f64x2_zero(x), 'r');
-  requireExact(a, () => f64x2.eq(f64x2.promote_low_f32x4(r), x));
-  const single: Attempt = { ...a, width: 32 };
-  // A mask of 64 bits serves as one of 32 just as well.
-  requireLanes(single, v128.or(safe(f, 32, r), f64x2.eq(x, v128.const(0n, 0n))));
-  write(single, r);
-};
-
-/** CVTDQ2PS, and CVTDQ2PD, which is exact. */
-const fromIntegers = (a: Attempt): void => {
-  const { v, width } = a;
-  if (width === 64) {
-    v.write(0, f64x2.convert_low_i32x4_s(v.readLow(1, 64)));
-    return;
-  }
-  v.f.brIf(a.giveUp, i32.eqz(usualMxcsr()));
-  v.write(0, f32x4.convert_i32x4_s(v.read(1)));
-};
-
-/** CVT(T)PS2DQ. */
-const toIntegers =
+  const whole = f.let(truncate ? F.trunc(x) : F.nearest(x), 'whole');
+  const limit = width === 32 ? i32x4.splat(i32.const(0x4f000000)) : f64x2.splat(f64.const(2 ** 31));
+  requireLanes(a, F.lt(F.abs(whole), limit));
+  requireExact(a, () => F.eq(whole, x));
+  return whole;
+}
+const singlesToIntegers = (truncate: boolean) => lanewise((a) => i32x4.trunc_sat_f32x4_s(wholeNumbers(a, truncate)));
+const doublesToIntegers =
   (truncate: boolean) =>
-  (a: Attempt): void => {
-    const { f } = a.v;
-    const F = lanesOf(32);
-    requireModes(a);
-    const x = read(a, 1);
-    const whole = f.let(truncate ? F.trunc(x) : F.nearest(x), 'whole');
-    const limit = i32x4.splat(i32.const(0x4f000000));
-    requireLanes(a, F.lt(F.abs(whole), limit));
-    requireExact(a, () => F.eq(whole, x));
-    write(a, i32x4.trunc_sat_f32x4_s(whole));
+  (a: Attempt): void =>
+    toLowHalf(a, (h) => h.v.f.let(i32x4.trunc_sat_f64x2_s_zero(wholeNumbers(h, truncate))));
+
+/**
+ * VCVTPH2PS: always exact. Shifted to a single's place, the exponent lacks 112; the product with 2^112 is exact for denormal halves,
+ * too. Infinities and NaNs are left to TypeScript.
+ */
+const halvesToSingles = (a: Attempt): void => {
+  const { v } = a;
+  const { f } = v;
+  const half = (h: number): Local<'v128'> => {
+    const x = f.let(i32x4.extend_low_i16x8_u(v.readLow(1, 64, 8 * h)));
+    const magnitude = f.let(i32x4.shl(v128.and(x, i32x4.splat(i32.const(0x7fff))), i32.const(13)));
+    requireLanes(a, i32x4.lt_s(magnitude, i32x4.splat(i32.const(0x0f800000))));
+    const value = f32x4.mul(magnitude, f32x4.splat(f32.const(2 ** 112)));
+    return f.let(v128.or(value, i32x4.shl(v128.and(x, i32x4.splat(i32.const(0x8000))), i32.const(16))));
   };
-
-/** CVTPS2PD: always exact. */
-const widenPair = (a: Attempt): void => {
-  const x = a.v.f.let(a.v.readLow(1, 64));
-  requireLanes(a, clean(32, x));
-  write(a, f64x2.promote_low_f32x4(x));
+  const low = half(0);
+  v.write(0, low, v.halves === 1 ? undefined : half(1));
 };
-
-const scalar = (width: Width, body: (a: Attempt) => void): Semantics => attempt(width, true, body);
 
 /** Named after the width of the float that the conversion looks at. */
 export const sseFloatConvert: Record<string, Semantics> = {
-  CVTSI2SS: scalar(32, fromInteger),
-  CVTSI2SD: scalar(64, fromInteger),
-  CVTTSS2SI: scalar(32, toInteger(true)),
-  CVTTSD2SI: scalar(64, toInteger(true)),
-  CVTSS2SI: scalar(32, toInteger(false)),
-  CVTSD2SI: scalar(64, toInteger(false)),
-  CVTSS2SD: scalar(32, widen),
-  CVTSD2SS: scalar(64, narrow),
-  CVTDQ2PS: attempt(32, false, fromIntegers),
-  CVTDQ2PD: attempt(64, false, fromIntegers),
-  CVTPS2DQ: attempt(32, false, toIntegers(false)),
-  CVTTPS2DQ: attempt(32, false, toIntegers(true)),
-  CVTPS2PD: attempt(32, false, widenPair),
+  ...withVex('CVTSI2SS', 32, true, fromInteger),
+  ...withVex('CVTSI2SD', 64, true, fromInteger),
+  ...withVex('CVTTSS2SI', 32, true, toInteger(true)),
+  ...withVex('CVTTSD2SI', 64, true, toInteger(true)),
+  ...withVex('CVTSS2SI', 32, true, toInteger(false)),
+  ...withVex('CVTSD2SI', 64, true, toInteger(false)),
+  ...withVex('CVTSS2SD', 32, true, widen),
+  ...withVex('CVTSD2SS', 64, true, narrow),
+  ...withVex('CVTPD2PS', 64, false, narrowAll),
+  ...withVex('CVTPS2PD', 32, false, widenAll),
+  ...withVex('CVTDQ2PS', 32, false, integersToSingles),
+  ...withVex('CVTDQ2PD', 64, false, integersToDoubles),
+  ...withVex('CVTPS2DQ', 32, false, singlesToIntegers(false)),
+  ...withVex('CVTTPS2DQ', 32, false, singlesToIntegers(true)),
+  ...withVex('CVTPD2DQ', 64, false, doublesToIntegers(false)),
+  ...withVex('CVTTPD2DQ', 64, false, doublesToIntegers(true)),
+  VCVTPH2PS: attempt(32, false, true, halvesToSingles),
 };

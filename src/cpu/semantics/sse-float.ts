@@ -10,7 +10,7 @@
  *
  * Values are v128 throughout, scalars in lane 0: host SIMD rounds as IEEE 754 says, and no NaN gets near the guest.
  */
-import { type Expr, f32x4, f64x2, i32, i32x4, i64x2, type Label, type Local, v128 } from '../../wasm/index.ts';
+import { type Expr, f32x4, f64x2, i32, i32x4, i64x2, i8x16, type Label, type Local, v128 } from '../../wasm/index.ts';
 import * as L from '../layout.ts';
 import type { Semantics } from './operation.ts';
 import { shared, type V128, Vectors } from './vector-operation.ts';
@@ -37,9 +37,16 @@ const mxcsr = (): Expr<'i32'> => i32.load(i32.const(0), L.MXCSR);
 export const usualMxcsr = (): Expr<'i32'> =>
   i32.eq(i32.and(mxcsr(), i32.const(MXCSR_MODES | MXCSR_PE)), i32.const(MXCSR_DEFAULT | MXCSR_PE));
 
+/** 1 when the modes are the default ones. */
+export const isModeUsual = (): Expr<'i32'> =>
+  i32.eq(i32.and(mxcsr(), i32.const(MXCSR_MODES)), i32.const(MXCSR_DEFAULT));
+
+/** 1 when PE is set. */
+export const isInexactNoted = (): Expr<'i32'> => i32.and(i32.shr_u(mxcsr(), i32.const(5)), i32.const(1));
+
 /** Gives up unless the modes are the default ones. PE is then `requireExact`'s to look after. */
 export function requireModes(a: Attempt): void {
-  a.v.f.brIf(a.giveUp, i32.ne(i32.and(mxcsr(), i32.const(MXCSR_MODES)), i32.const(MXCSR_DEFAULT)));
+  a.v.f.brIf(a.giveUp, i32.eqz(isModeUsual()));
 }
 
 /** While PE is clear, gives up unless all lanes are set in `exact`. */
@@ -53,12 +60,32 @@ export interface Attempt {
   readonly width: Width;
   readonly scalar: boolean;
   readonly giveUp: Label;
+  /** Which 128 bits of packed operands are read. */
+  readonly half: number;
+  /** Numbers of the operands that are combined: the first source is the destination itself in legacy encodings. */
+  readonly first: number;
+  readonly second: number;
 }
 
 /** Operand `i`: lane 0 with zeros above, or the whole vector. */
 export function read(a: Attempt, i: number): Local<'v128'> {
-  return a.v.f.let(a.scalar ? a.v.readLow(i, a.width) : a.v.read(i));
+  return a.v.f.let(a.scalar ? a.v.readLow(i, a.width) : a.v.read(i, a.half));
 }
+
+/** The two sources. */
+export const readPair = (a: Attempt): [Local<'v128'>, Local<'v128'>] => [read(a, a.first), read(a, a.second)];
+
+/** A body that computes each half (or the scalar) by itself; all must succeed before one is written. */
+export const lanewise =
+  (compute: (a: Attempt) => V128) =>
+  (a: Attempt): void => {
+    const { v } = a;
+    if (a.scalar || v.halves === 1) write(a, compute(a));
+    else {
+      const low = v.f.let(compute(a), 'low');
+      v.write(0, low, v.f.let(compute({ ...a, half: 1 }), 'high'));
+    }
+  };
 
 /** Lane masks: neither NaN nor denormal. */
 export function clean(width: Width, x: Local<'v128'>): V128 {
@@ -84,31 +111,49 @@ export function requireLanes(a: Attempt, good: V128): void {
   a.v.f.brIf(a.giveUp, i32.ne(low, i32.const(all)));
 }
 
-/** Writes operand 0: lane 0 only, or the whole register. */
-export function write(a: Attempt, value: V128): void {
+const LOW_LANE = { 32: [0, 1, 2, 3], 64: [0, 1, 2, 3, 4, 5, 6, 7] };
+
+/** Writes operand 0: lane 0 only, or the whole register. With VEX the other lanes come from operand `rest`. */
+export function write(a: Attempt, value: V128, rest = 1): void {
   const { v } = a;
   if (!a.scalar) v.write(0, value);
-  else if (a.width === 64) v.f.do(v128.store64_lane(v.base(0), value, 0, L.YMM));
+  else if (v.vex) {
+    const low = LOW_LANE[a.width];
+    const lanes = Array.from({ length: 16 }, (_, i) => low[i] ?? 16 + i);
+    v.write(0, i8x16.shuffle(value, v.read(rest), lanes));
+  } else if (a.width === 64) v.f.do(v128.store64_lane(v.base(0), value, 0, L.YMM));
   else v.f.do(v128.store32_lane(v.base(0), value, 0, L.YMM));
 }
 
+type Body = (a: Attempt) => void;
+
 /** A semantics function that tries `body` first. */
 export const attempt =
-  (width: Width, scalar: boolean, body: (a: Attempt) => void): Semantics =>
+  (width: Width, scalar: boolean, vex: boolean, body: Body): Semantics =>
   (o) => {
-    const v = new Vectors(o, false);
-    o.control.attempt((giveUp) => body({ v, width, scalar, giveUp }));
+    const v = new Vectors(o, vex);
+    const second = o.operands.filter((x) => x.kind !== 'i').length - 1;
+    o.control.attempt((giveUp) => body({ v, width, scalar, giveUp, half: 0, first: second - 1, second }));
   };
 
-/** The four forms of an instruction: PS, PD, SS, SD. */
-export function forms(name: string, body: (a: Attempt) => void): Record<string, Semantics> {
-  return {
-    [`${name}PS`]: attempt(32, false, body),
-    [`${name}PD`]: attempt(64, false, body),
-    [`${name}SS`]: attempt(32, true, body),
-    [`${name}SD`]: attempt(64, true, body),
-  };
-}
+/** An instruction and its VEX form. */
+export const withVex = (name: string, width: Width, scalar: boolean, body: Body): Record<string, Semantics> => ({
+  [name]: attempt(width, scalar, false, body),
+  [`V${name}`]: attempt(width, scalar, true, body),
+});
+
+/** The packed forms of an instruction: PS, PD, each with and without VEX. */
+export const packedForms = (name: string, body: Body): Record<string, Semantics> => ({
+  ...withVex(`${name}PS`, 32, false, body),
+  ...withVex(`${name}PD`, 64, false, body),
+});
+
+/** All forms of an instruction: PS, PD, SS, SD, each with and without VEX. */
+export const forms = (name: string, body: Body): Record<string, Semantics> => ({
+  ...packedForms(name, body),
+  ...withVex(`${name}SS`, 32, true, body),
+  ...withVex(`${name}SD`, 64, true, body),
+});
 
 /**
  * Knuth's TwoSum: what rounding took from r = x + y (or x - y), exactly, whatever the magnitudes. NaN if they overflow.
@@ -145,36 +190,40 @@ function isProduct(a: Attempt, x: V128, y: V128, p: Local<'v128'>): V128 {
   return v128.and(F.eq(productErrors[a.width](a.v, x, y, p), zeros()), isTold);
 }
 
-/** Sums: a tiny one is exact, so only overflow and NaN are to be kept out. */
-const sum =
-  (op: 'add' | 'sub') =>
-  (a: Attempt): void => {
-    const { width } = a;
-    requireModes(a);
-    const [x, y] = [read(a, 0), read(a, 1)];
-    const r = a.v.f.let(lanesOf(width)[op](x, y));
-    requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), finite(width, r)));
-    requireExact(a, () => lanesOf(width).eq(sumError(a, op, x, y, r), zeros()));
-    write(a, r);
-  };
+/** x + y or x - y. A tiny sum is exact, so only overflow and NaN are to be kept out. */
+export function sumOf(a: Attempt, op: 'add' | 'sub', x: Local<'v128'>, y: Local<'v128'>): Local<'v128'> {
+  const { width } = a;
+  const r = a.v.f.let(lanesOf(width)[op](x, y));
+  requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), finite(width, r)));
+  requireExact(a, () => lanesOf(width).eq(sumError(a, op, x, y, r), zeros()));
+  return r;
+}
 
-/** Products and quotients: a zero is exact when it comes from a zero. */
-const product =
-  (op: 'mul' | 'div') =>
-  (a: Attempt): void => {
-    const { width } = a;
-    const { f } = a.v;
-    const F = lanesOf(width);
+/** x * y or x / y. A zero is exact when it comes from a zero. */
+export function productOf(a: Attempt, op: 'mul' | 'div', x: Local<'v128'>, y: Local<'v128'>): Local<'v128'> {
+  const { width } = a;
+  const { f } = a.v;
+  const F = lanesOf(width);
+  const r = f.let(F[op](x, y));
+  const fromZero = op === 'mul' ? v128.or(F.eq(x, zeros()), F.eq(y, zeros())) : F.eq(x, zeros());
+  const exactZero = v128.and(F.eq(r, zeros()), fromZero);
+  const good = v128.or(safe(f, width, r), exactZero);
+  requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), good));
+  requireExact(a, () => (op === 'mul' ? isProduct(a, x, y, r) : isQuotient(a, x, y, r)));
+  return r;
+}
+
+const sum = (op: 'add' | 'sub') =>
+  lanewise((a) => {
     requireModes(a);
-    const [x, y] = [read(a, 0), read(a, 1)];
-    const r = f.let(F[op](x, y));
-    const fromZero = op === 'mul' ? v128.or(F.eq(x, zeros()), F.eq(y, zeros())) : F.eq(x, zeros());
-    const exactZero = v128.and(F.eq(r, zeros()), fromZero);
-    const good = v128.or(safe(f, width, r), exactZero);
-    requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), good));
-    requireExact(a, () => (op === 'mul' ? isProduct(a, x, y, r) : isQuotient(a, x, y, r)));
-    write(a, r);
-  };
+    return sumOf(a, op, ...readPair(a));
+  });
+
+const product = (op: 'mul' | 'div') =>
+  lanewise((a) => {
+    requireModes(a);
+    return productOf(a, op, ...readPair(a));
+  });
 
 /** Lane masks: r * y is exactly x. */
 function isQuotient(a: Attempt, x: V128, y: V128, r: V128): V128 {
@@ -183,25 +232,24 @@ function isQuotient(a: Attempt, x: V128, y: V128, r: V128): V128 {
   return v128.and(F.eq(back, x), isProduct(a, r, y, back));
 }
 
-const squareRoot = (a: Attempt): void => {
+const squareRoot = lanewise((a) => {
   const { width } = a;
   requireModes(a);
-  const x = read(a, 1);
+  const x = read(a, a.second);
   const r = a.v.f.let(lanesOf(width).sqrt(x));
   requireLanes(a, v128.and(clean(width, x), finite(width, r)));
   requireExact(a, () => isQuotient(a, x, r, r));
-  write(a, r);
-};
+  return r;
+});
 
 /** MIN and MAX give the second operand when the two are equal, as zeros of both signs are; so does pmin(second, first). */
-const extreme =
-  (op: 'pmin' | 'pmax') =>
-  (a: Attempt): void => {
+const extreme = (op: 'pmin' | 'pmax') =>
+  lanewise((a) => {
     const { width } = a;
-    const [x, y] = [read(a, 0), read(a, 1)];
+    const [x, y] = readPair(a);
     requireLanes(a, v128.and(clean(width, x), clean(width, y)));
-    write(a, lanesOf(width)[op](y, x));
-  };
+    return lanesOf(width)[op](y, x);
+  });
 
 export const sseFloat: Record<string, Semantics> = {
   ...forms('ADD', sum('add')),

@@ -22,7 +22,7 @@ export function random(seed: number): () => number {
 
 /** Every row with a generated form, and with W where it takes a general register. */
 export function forms(): { row: InstructionRow; wide: boolean }[] {
-  return ROWS.filter((row) => attempted.has(row.mnemonic)).flatMap((row) =>
+  return ROWS.filter((row) => attempted.has(row.mnemonic) && row.map.startsWith('0F')).flatMap((row) =>
     /2SI|SI2/.test(row.mnemonic) ? [false, true].map((wide) => ({ row, wide })) : [{ row, wide: false }],
   );
 }
@@ -49,7 +49,7 @@ const EDGES_64 = [
 ].concat([0x7ff8000000000000n, 0x7ff0000000000001n, 0x3ff0000000000000n, 0x41e0000000000000n, 0x43e0000000000000n]);
 
 /** Biased to edges, to exponents whose sums and products reach the ends of the range, and to plain numbers. */
-function float(next: () => number, width: number): bigint {
+export function float(next: () => number, width: number): bigint {
   const sign = BigInt(next() & 1) << BigInt(width - 1);
   const kind = next() % 4;
   const word = (BigInt(next()) << 32n) | BigInt(next());
