@@ -18,6 +18,7 @@ import { USER_BRIDGE } from './toolstack/devices.ts';
 import type { DomainImages, Toolstack } from './toolstack/domains.ts';
 import { look } from './toolstack/operator.ts';
 import { DOMAIN_TYPES, type DomainConfig, SHUTDOWN_ACTIONS } from './toolstack/xl/domain-config.ts';
+import { cpuidOverrides } from './toolstack/xl/cpuid.ts';
 
 /** Everything that decides a session beside its inputs. Plain JSON: `config` in a recording's header. */
 export interface SessionConfig {
@@ -86,6 +87,10 @@ function checkDomain(domain: SessionDomain): void {
     if (!SHUTDOWN_ACTIONS.includes(config[action])) throw wrong(action);
   }
   if (!Array.isArray(config.disks) || !Array.isArray(config.vifs) || !Array.isArray(config.cpuid)) throw wrong('shape');
+  if (!config.cpuid.every((entry) => typeof entry === 'string')) throw wrong('cpuid');
+  cpuidOverrides(config.cpuid, () => {
+    throw wrong('cpuid');
+  });
   if (disks.length !== config.disks.length) throw wrong('number of disks');
 }
 

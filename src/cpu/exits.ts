@@ -21,7 +21,20 @@ export interface CpuidResult {
   edx: number;
 }
 
+/** What of the control registers and MSRs there is: setting other bits is #GP, as for a processor without the feature. */
+export interface OfferedBits {
+  readonly cr4: bigint;
+  readonly efer: bigint;
+  readonly xcr0: bigint;
+  /** IA32_TSC_AUX (RDTSCP, RDPID). */
+  readonly tscAux: boolean;
+  readonly mtrr: boolean;
+  readonly x2apic: boolean;
+}
+
 export interface ProcessorExits {
+  /** Absent: all that the processor can. */
+  readonly offered?: OfferedBits;
   /** VMCALL or VMMCALL. Arguments and result are in the registers. */
   hypercall(): ExitResult;
   /** CPUID with EAX = leaf, ECX = subleaf. */

@@ -190,6 +190,21 @@ export const sseFeature = (count: number): Feature => ({
 });
 const sse = sseFeature(16);
 
+/** Bits 255..128; gdb puts ymm0 … ymm15 together from these and xmm0 … xmm15. */
+const avx: Feature = {
+  name: 'org.gnu.gdb.i386.avx',
+  registers: Array.from(
+    { length: 16 },
+    (_, i): Register => ({
+      name: `ymm${i}h`,
+      bits: 128,
+      type: 'uint128',
+      read: (s) => s.u8.slice(L.YMM + 32 * i + 16, L.YMM + 32 * i + 32),
+      write: (s, bytes) => s.u8.set(bytes.subarray(0, 16), L.YMM + 32 * i + 16),
+    }),
+  ),
+};
+
 const segments: Feature = {
   name: 'org.gnu.gdb.i386.segments',
   registers: [value('fs_base', 64, 'int', (s) => s.base(SEG.FS)), value('gs_base', 64, 'int', (s) => s.base(SEG.GS))],
@@ -253,7 +268,7 @@ export interface RegisterSet {
   readonly xml: string;
 }
 
-const FEATURES = [core, sse, segments, system];
+const FEATURES = [core, sse, segments, avx, system];
 
 export function registerSet(architecture: string, features: readonly Feature[]): RegisterSet {
   const registers = features.flatMap((each) => each.registers);

@@ -11,6 +11,7 @@ import { Dom0Services } from './dom0-services.ts';
 import type { Domain } from './domain.ts';
 import { pvhStart } from './hvm/start-state.ts';
 import type { Xen } from './hypervisor.ts';
+import type { CpuidOverride } from './hvm/cpuid-policy.ts';
 
 const SHUTDOWN_NAMES = ['poweroff', 'reboot', 'suspend', 'crash', 'watchdog', 'soft_reset'] as const;
 
@@ -107,11 +108,12 @@ export class Control {
     readonly maxPages: number;
     readonly cpus?: readonly number[];
     readonly maxGrantVersion?: number;
+    readonly cpuid?: readonly CpuidOverride[];
   }): ControlledDomain {
-    const { name, maxVcpus, maxPages, cpus, maxGrantVersion } = options;
+    const { name, maxVcpus, maxPages, cpus, maxGrantVersion, cpuid = [] } = options;
     const grants = maxGrantVersion === undefined ? {} : { maxGrantVersion };
     const uuid = uuidBytes(options.uuid);
-    const domain = this.#xen.createDomain({ name, uuid, vcpus: maxVcpus, maxPages, ...grants });
+    const domain = this.#xen.createDomain({ name, uuid, vcpus: maxVcpus, maxPages, cpuid, ...grants });
     if (cpus && cpus.length > 0) {
       const affinity = cpus.reduce((mask, cpu) => mask | (1n << BigInt(cpu)), 0n);
       for (const vcpu of domain.vcpus) vcpu.affinity = affinity;

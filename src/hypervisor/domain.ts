@@ -5,6 +5,8 @@ import { LEGACY_MAX_VCPUS, sharedInfo, VCPU_INFO_BYTES } from './abi/xen.ts';
 import type { EventChannels } from './event-channel/channels.ts';
 import type { FrameView } from './frame-view.ts';
 import type { GrantTable } from './grant-table/table.ts';
+import type { CpuFeatures } from './hvm/cpu-features.ts';
+import { type CpuidOverride, type CpuidPolicy, cpuidPolicy } from './hvm/cpuid-policy.ts';
 import type { Vcpu } from './vcpu.ts';
 
 /** What the toolstack says of a new domain. */
@@ -21,6 +23,8 @@ export interface DomainOptions {
   readonly maxMaptrackFrames?: number;
   /** 1 or 2. */
   readonly maxGrantVersion?: number;
+  /** Changes to the default CPUID. */
+  readonly cpuid?: readonly CpuidOverride[];
 }
 
 /** Where the fields of the shared info page are for a domain of one width. */
@@ -82,6 +86,9 @@ export class Domain {
   /** Seconds added to the wall clock. */
   timeOffset = 0;
 
+  /** What it sees of the processor. */
+  readonly cpuid: CpuidPolicy;
+
   pauseCount = 0;
   started = false;
   /** SHUTDOWN_* once the guest is down. */
@@ -89,12 +96,14 @@ export class Domain {
   shutdownCode: number | undefined;
   dying = false;
 
-  constructor(id: number, options: DomainOptions) {
+  /** `features`: what the processor has. */
+  constructor(id: number, options: DomainOptions, features?: CpuFeatures) {
     this.id = id;
     this.name = options.name;
     this.uuid = options.uuid ?? new Uint8Array(16);
     this.maxVcpus = options.vcpus;
     this.maxPages = options.maxPages;
+    this.cpuid = cpuidPolicy(options.cpuid, features);
   }
 
   get mayRun(): boolean {

@@ -78,7 +78,7 @@ export class Domains {
     if (!(options.vcpus >= 1 && options.vcpus <= MAX_VCPUS)) {
       throw new RangeError(`a domain has 1 to ${MAX_VCPUS} vcpus, not ${options.vcpus}`);
     }
-    const domain = new Domain(this.#nextId++, options);
+    const domain = new Domain(this.#nextId++, options, this.#xen.features);
     domain.p2m = new P2m();
     domain.physical = new GuestPhysical(engine.frames, domain.p2m);
     domain.physical.onWrite = (mfn) => engine.frameWritten(mfn);

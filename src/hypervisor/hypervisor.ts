@@ -15,7 +15,7 @@ import type { Domain, DomainOptions } from './domain.ts';
 import { Domains } from './domains.ts';
 import type { MapTrack } from './grant-table/table.ts';
 import { GuestAccess } from './guest-access.ts';
-import { type CpuFeatures, ENGINE_FEATURES } from './hvm/cpuid.ts';
+import { type CpuFeatures, ENGINE_FEATURES } from './hvm/cpu-features.ts';
 import { Lapics } from './hvm/lapics.ts';
 import { HvmMsrs } from './hvm/msrs.ts';
 import { applyStart, type StartState } from './hvm/start-state.ts';

@@ -10,6 +10,7 @@ import { LocalClient } from './xenstore/local-client.ts';
 import { domainPath } from './xenstore/paths.ts';
 import { StoreService } from './xenstore/service.ts';
 import { Xenstored, type StoreOperation, RELEASE_DOMAIN } from './xenstore/xenstored.ts';
+import { cpuidOverrides } from './xl/cpuid.ts';
 
 /** The files that a domain boots, read by the host. */
 export interface DomainImages {
@@ -218,6 +219,9 @@ export class Toolstack {
       ...(cpus === undefined ? {} : { cpus }),
       ...(weight === undefined ? {} : { weight }),
       ...(maxGrantVersion === undefined ? {} : { maxGrantVersion }),
+      cpuid: cpuidOverrides(config.cpuid, (what) => {
+        throw new ToolstackError(`${name}: ${what}`);
+      }),
     });
     try {
       this.#build(domain, config, images);

@@ -1,4 +1,5 @@
 import type { BackendServices } from '../backends/services.ts';
+import type { CpuidOverride } from '../hypervisor/hvm/cpuid-policy.ts';
 import type { GuestPhysical } from '../memory/p2m.ts';
 
 /** One row of the memory map that XENMEM_memory_map and start_info give: E820 types. */
@@ -50,6 +51,8 @@ export interface CreateOptions {
   readonly weight?: number;
   /** Highest version of the grant table, 1 or 2. */
   readonly maxGrantVersion?: number;
+  /** Changes to the default CPUID. */
+  readonly cpuid?: readonly CpuidOverride[];
 }
 
 /** One vcpu as `xl vcpu-list` shows it. */

@@ -5,7 +5,8 @@
 import { Exit } from '../../src/cpu/exits.ts';
 import * as L from '../../src/cpu/layout.ts';
 import { startLong64 } from '../../src/cpu/system/index.ts';
-import { cpuid, ENGINE_FEATURES } from '../../src/hypervisor/hvm/cpuid.ts';
+import { cpuid } from '../../src/hypervisor/hvm/cpuid.ts';
+import { cpuidPolicy } from '../../src/hypervisor/hvm/cpuid-policy.ts';
 import { BareMachine } from '../support/bare-machine.ts';
 
 const PAGES_PER_MIB = 256;
@@ -39,7 +40,7 @@ export class MemtestBoard {
       {},
       {
         cpuid: (leaf, subleaf, out) => {
-          const who = { vcpuId: 0, domainId: 0, features: ENGINE_FEATURES, osxsave: false, tscOffset: 0n };
+          const who = { vcpuId: 0, domainId: 0, policy: cpuidPolicy(), osxsave: false, tscOffset: 0n };
           if (leaf >>> 28 === 4) Object.assign(out, { eax: 0, ebx: 0, ecx: 0, edx: 0 });
           else cpuid(leaf, subleaf, who, out);
         },

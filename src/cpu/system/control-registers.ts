@@ -2,7 +2,8 @@ import { Flow, type FlowResult, type ProcessorContext, type SystemInstruction } 
 import type { Instruction } from '../decode/instruction.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
-import { CR4, SEG } from '../state.ts';
+import { CR4, REG, SEG } from '../state.ts';
+import { componentsInUse } from '../x87/index.ts';
 import { DR6_BD, DR7_GD, noteDebug, readDr6, writeDr6, writeDr7 } from './debug.ts';
 import { isCanonical } from './descriptors.ts';
 import { edxEax, requireCpl0, setEdxEax, writeRegister } from './operands.ts';
@@ -63,8 +64,9 @@ export const movDebug: SystemInstruction = (cpu, insn) => {
   return Flow.NEXT;
 };
 
-/** Features XCR0 may name, from CPUID leaf 0xD, so that a masked processor refuses them. */
+/** Features XCR0 may name, so that a masked processor refuses them: what is offered, else what CPUID leaf 0xD says. */
 export function xcr0Supported(cpu: ProcessorContext): bigint {
+  if (cpu.exits.offered !== undefined) return cpu.exits.offered.xcr0;
   const out = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
   cpu.exits.cpuid(0xd, 0, out);
   return (BigInt(out.edx >>> 0) << 32n) | BigInt(out.eax >>> 0);
@@ -150,8 +152,10 @@ const invpcid: SystemInstruction = (cpu, insn) => {
 const xgetbv: SystemInstruction = (cpu) => {
   const { s } = cpu;
   if (!(s.cr4 & CR4.OSXSAVE)) raise(VECTOR.UD);
-  if (s.reg32(1) !== 0) raise(VECTOR.GP, 0);
-  setEdxEax(s, s.get64(L.XCR0));
+  const index = s.reg32(REG.RCX);
+  if (index > 1) raise(VECTOR.GP, 0);
+  // ECX = 1: those of XCR0's components that are in use (Intel SDM 2, XGETBV).
+  setEdxEax(s, index === 0 ? s.get64(L.XCR0) : s.get64(L.XCR0) & BigInt(componentsInUse(s)));
   return Flow.NEXT;
 };
 

@@ -96,9 +96,22 @@ function moveTsc(s: CpuState, delta: bigint): void {
   s.set64(L.MSR_TSC_ADJUST, BigInt.asUintN(64, s.get64(L.MSR_TSC_ADJUST) + delta));
 }
 
+/** #GP(0) for MSRs of features that are not offered. */
+function requireOffered(cpu: ProcessorContext, index: number): void {
+  const { offered } = cpu.exits;
+  if (offered === undefined) return;
+  if (index === MSR.TSC_AUX && !offered.tscAux) gp0();
+  if (
+    !offered.mtrr &&
+    (index === MSR.MTRR_CAP || (index >= MSR.MTRR_PHYS_BASE0 && index <= MSR.MTRR_DEF_TYPE && index !== MSR.PAT))
+  )
+    gp0();
+}
+
 /** Value of an MSR; #GP(0) if there is none. */
 export function readMsr(cpu: ProcessorContext, index: number): bigint {
   const { s } = cpu;
+  requireOffered(cpu, index);
   const kept = KEPT.get(index);
   if (kept) return s.get64(kept.at);
   switch (index) {
@@ -130,6 +143,7 @@ const wrmsr: SystemInstruction = (cpu) => {
   const { s } = cpu;
   const index = s.reg32(REG.RCX);
   const value = edxEax(s);
+  requireOffered(cpu, index);
   const kept = KEPT.get(index);
   if (kept) {
     if (kept.valid && !kept.valid(value)) gp0();
@@ -151,6 +165,7 @@ function writeApicBase(cpu: ProcessorContext, value: bigint): 0 | 1 | 2 | 3 | 4 
   if (value & ~(PHYSICAL_MASK & ~0x2ffn)) gp0();
   // x2APIC mode needs the global enable (Intel SDM 3A 11.12.5).
   if ((value & 0xc00n) === 0x400n) gp0();
+  if ((value & 0x400n) !== 0n && cpu.exits.offered?.x2apic === false) gp0();
   const old = cpu.s.get64(L.MSR_APIC_BASE);
   if (value === old) return Flow.NEXT;
   const result = afterExit(cpu.exits.writeMsr(MSR.APIC_BASE, value) ?? gp0());

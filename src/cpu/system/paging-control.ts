@@ -93,7 +93,7 @@ export function writeCr3(cpu: ProcessorContext, value: bigint): void {
 
 export function writeCr4(cpu: ProcessorContext, value: bigint): void {
   const { s } = cpu;
-  if (value & ~CR4_SUPPORTED) gp0();
+  if (value & ~(CR4_SUPPORTED & (cpu.exits.offered?.cr4 ?? CR4_SUPPORTED))) gp0();
   const next = Number(value);
   const old = s.cr4;
   const changed = next ^ old;
@@ -110,7 +110,7 @@ export function writeCr4(cpu: ProcessorContext, value: bigint): void {
 export function writeEfer(cpu: ProcessorContext, value: bigint): void {
   const { s } = cpu;
   const supported = BigInt(EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE);
-  if (value & ~supported) gp0();
+  if (value & ~(supported & (cpu.exits.offered?.efer ?? supported))) gp0();
   const old = s.get64(L.EFER);
   const lme = BigInt(EFER.LME);
   if (s.cr0 & CR0.PG && (value ^ old) & lme) gp0();

@@ -107,21 +107,24 @@ function requested(s: CpuState): number {
   return s.reg32(REG.RAX) & Number(s.get64(L.XCR0) & 7n);
 }
 
-/** XINUSE: components not in their initial configuration (SDM vol. 1, 13.6). */
-function inUse(s: CpuState): number {
+/**
+ * XINUSE: components not in their initial configuration (SDM vol. 1, 13.6). Registers that the mode cannot name do not count, and
+ * neither does MXCSR.
+ */
+export function componentsInUse(s: CpuState): number {
   const x87 = unitOf(s).state;
   let used = 0;
   const initial = x87.fcw === FCW_INIT && x87.fsw === 0 && x87.ftw === 0 && x87.fop === 0;
   const zeroPointers = x87.fip === 0n && x87.fdp === 0n && x87.fcs === 0 && x87.fds === 0;
-  if (!initial || !zeroPointers || !allZero(s, L.X87_REGISTERS, 128, 0, 16)) used |= X87;
-  if (!allZero(s, L.YMM, 512, 0, 16)) used |= SSE;
-  if (!allZero(s, L.YMM, 512, 16, 32)) used |= AVX;
+  if (!initial || !zeroPointers || !allZero(s, L.X87_REGISTERS, 128, 0, 16, 16)) used |= X87;
+  const count = registerCount(s);
+  if (!allZero(s, L.YMM, 32 * count, 0, 16, 32)) used |= SSE;
+  if (!allZero(s, L.YMM, 32 * count, 16, 32, 32)) used |= AVX;
   return used;
 }
 
-/** True when bytes `from`..`to` of every 32-byte (or whole 16-byte) slot are zero. */
-function allZero(s: CpuState, start: number, length: number, from: number, to: number): boolean {
-  const stride = to > 16 || length === 512 ? 32 : 16;
+/** True when bytes `from`..`to` of every slot of `stride` bytes are zero. */
+function allZero(s: CpuState, start: number, length: number, from: number, to: number, stride: number): boolean {
   for (let slot = start; slot < start + length; slot += stride) {
     for (let at = slot + from; at < slot + to; at += 8) if (s.u64[at >> 3] !== 0n) return false;
   }
@@ -144,7 +147,9 @@ const xsave =
     const length = wanted & AVX ? AVX_END : AVX_OFFSET;
     cpu.mem.probeWrite(linear, length);
     cpu.mem.readBytes(linear, imageBytes.subarray(0, length));
-    const used = inUse(s);
+    // XSAVEC counts MXCSR as part of SSE's state, the others write it whenever it is wanted (SDM vol. 2, XSAVEC).
+    const keepsMxcsr = form === 'XSAVEC' && s.get32(L.MXCSR) !== MXCSR_INIT;
+    const used = componentsInUse(s) | (keepsMxcsr ? SSE : 0);
     const write = form === 'XSAVE' ? wanted : wanted & used;
     saveComponents(s, insn.rexW, write, wanted, form === 'XSAVEC');
     const before = form === 'XSAVEC' ? 0 : image.getUint8(XSTATE_BV) & ~wanted;

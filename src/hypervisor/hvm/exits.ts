@@ -1,4 +1,4 @@
-import { type CpuidResult, Exit, type ExitResult, type ProcessorExits } from '../../cpu/exits.ts';
+import { type CpuidResult, Exit, type ExitResult, type OfferedBits, type ProcessorExits } from '../../cpu/exits.ts';
 import { TSC_OFFSET } from '../../cpu/layout.ts';
 import { CR4, FLAG } from '../../cpu/state.ts';
 import { KIND } from '../../log/kinds.ts';
@@ -22,20 +22,24 @@ export class HvmExits implements ProcessorExits {
     this.#vcpu = vcpu;
   }
 
+  get offered(): OfferedBits {
+    return this.#vcpu.domain.cpuid.offered;
+  }
+
   hypercall(): ExitResult {
     this.#xen.hypercalls.enter(this.#vcpu);
     return this.#done();
   }
 
   cpuid(leaf: number, subleaf: number, out: CpuidResult): void {
-    const { engine, log, features } = this.#xen;
+    const { engine, log } = this.#xen;
     const s = engine.state;
     const { domain, id } = this.#vcpu;
     const osxsave = (s.cr4 & CR4.OSXSAVE) !== 0;
     cpuid(
       leaf,
       subleaf,
-      { vcpuId: id, domainId: domain.id, features, osxsave, tscOffset: s.i64[TSC_OFFSET >> 3] },
+      { vcpuId: id, domainId: domain.id, policy: domain.cpuid, osxsave, tscOffset: s.i64[TSC_OFFSET >> 3] },
       out,
     );
     log.append(KIND.cpuid, leaf, subleaf, out.eax, out.ebx, out.ecx, out.edx);

@@ -1,4 +1,5 @@
 import { ConfigError, type Place, shown } from './error.ts';
+import { cpuidOverrides, cpuidProblem, ineffective } from './cpuid.ts';
 import { parseDisk, parseVif } from './devices.ts';
 import {
   DOMAIN_TYPES,
@@ -81,7 +82,7 @@ class Extractor {
       onWatchdog: this.#action('on_watchdog', 'destroy'),
       disks: this.#disks(),
       vifs: this.#strings('vif').map((v, i) => parseVif(v.text, i, uuid, v, this.#fail)),
-      cpuid: this.#strings('cpuid').map((v) => v.text),
+      cpuid: this.#cpuid(),
       ...(cpus === undefined ? {} : { cpus }),
       ...(cpuWeight === undefined ? {} : { cpuWeight }),
       ...(cpuCap === undefined ? {} : { cpuCap }),
@@ -197,6 +198,22 @@ class Extractor {
       if (disks.findIndex((d) => d.vdev === disk.vdev) < i) this.#fail(specs[i]!, `two disks are called ${disk.vdev}`);
     });
     return disks;
+  }
+
+  /** `cpuid`: one string that begins with "host", or a list of leaves. Checked here, interpreted when the domain is made. */
+  #cpuid(): string[] {
+    const value = this.#settings.get('cpuid')?.value;
+    const entries = this.#strings('cpuid');
+    const format = value?.kind === 'list' ? 'list' : 'string';
+    for (const entry of entries) {
+      const fail = (what: string): never => this.#fail(entry, what);
+      const problem = cpuidProblem(entry.text, format, fail);
+      if (problem !== undefined) fail(problem);
+    }
+    const texts = entries.map((entry) => entry.text).filter((text) => text !== '');
+    const overrides = cpuidOverrides(texts, (what) => this.#fail(value!, what));
+    for (const text of ineffective(overrides)) this.#warn(value!, text);
+    return texts;
   }
 
   /** `cpus`: "all", "0-3,5,^1", or a list of such strings and numbers; `^` takes away. */

@@ -19,7 +19,7 @@ export interface DomainConfig {
   readonly onWatchdog: ShutdownAction;
   readonly disks: readonly DiskConfig[];
   readonly vifs: readonly VifConfig[];
-  /** libxl's cpuid strings, uninterpreted. */
+  /** Changes to CPUID as written, checked: see cpuid.ts. */
   readonly cpuid: readonly string[];
   /** Processors that the domain's vcpus may run on; absent: all. */
   readonly cpus?: readonly number[];

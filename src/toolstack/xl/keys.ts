@@ -56,7 +56,12 @@ export function useOfKey(key: string): KeyUse {
 
 /** The known key nearest to a mistyped one (one edit away), for the warning's hint. */
 export function nearestKey(key: string): string | undefined {
-  return [...USES.keys()].find((known) => oneEditApart(known, key));
+  return nearestOf(key, [...USES.keys()]);
+}
+
+/** The word of `known` that is one edit away from `word`. */
+export function nearestOf(word: string, known: readonly string[]): string | undefined {
+  return known.find((candidate) => oneEditApart(candidate, word));
 }
 
 function oneEditApart(a: string, b: string): boolean {
