@@ -1,7 +1,17 @@
 /** The registers of guests in 32-bit or 16-bit mode, as gdb knows them for i386 (gdb/features/i386/32bit-*.xml). */
 import * as L from '../cpu/layout.ts';
 import { SEG } from '../cpu/state.ts';
-import { EFLAGS, type Feature, registerSet, sseFeature, system, value, x87, x87Control } from './registers.ts';
+import {
+  avxFeature,
+  EFLAGS,
+  type Feature,
+  registerSet,
+  sseFeature,
+  system,
+  value,
+  x87,
+  x87Control,
+} from './registers.ts';
 
 const GENERAL: readonly (readonly [name: string, number: number, type: string])[] = [
   ['eax', 0, 'int'],
@@ -68,4 +78,4 @@ const bases: Feature = {
   ],
 };
 
-export const REGISTERS_32 = registerSet('i386', [core, sseFeature(8), bases, system]);
+export const REGISTERS_32 = registerSet('i386', [core, sseFeature(8), bases, avxFeature(8), system]);

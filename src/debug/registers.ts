@@ -191,10 +191,10 @@ export const sseFeature = (count: number): Feature => ({
 const sse = sseFeature(16);
 
 /** Bits 255..128; gdb puts ymm0 … ymm15 together from these and xmm0 … xmm15. */
-const avx: Feature = {
+export const avxFeature = (count: number): Feature => ({
   name: 'org.gnu.gdb.i386.avx',
   registers: Array.from(
-    { length: 16 },
+    { length: count },
     (_, i): Register => ({
       name: `ymm${i}h`,
       bits: 128,
@@ -203,7 +203,7 @@ const avx: Feature = {
       write: (s, bytes) => s.u8.set(bytes.subarray(0, 16), L.YMM + 32 * i + 16),
     }),
   ),
-};
+});
 
 const segments: Feature = {
   name: 'org.gnu.gdb.i386.segments',
@@ -268,7 +268,7 @@ export interface RegisterSet {
   readonly xml: string;
 }
 
-const FEATURES = [core, sse, segments, avx, system];
+const FEATURES = [core, sse, segments, avxFeature(16), system];
 
 export function registerSet(architecture: string, features: readonly Feature[]): RegisterSet {
   const registers = features.flatMap((each) => each.registers);

@@ -3,7 +3,7 @@ import { SseUnit } from '../../../src/cpu/softfloat/index.ts';
 import { attemptForms, attemptVector, BothWays, floatState } from './attempts.ts';
 
 /** More for a long look: REXEN_ROUNDS=3000. */
-const ROUNDS = Number(process.env['REXEN_ROUNDS'] ?? 40);
+const ROUNDS = Number(process.env['REXEN_ROUNDS'] ?? 12);
 
 const vectors = attemptForms((row) => row.map !== '1B');
 
