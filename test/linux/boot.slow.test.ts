@@ -29,14 +29,25 @@ send "poweroff\\n"
 expect "System halted"
 `;
 
-for (const vcpus of [1, 2])
+/** Vcpus on processors. All of them take a quarter of an hour: `REXEN_LONG=1` runs them. */
+const MACHINES: readonly (readonly [vcpus: number, pcpus: number])[] =
+  process.env['REXEN_LONG'] === '1'
+    ? [1, 2, 3, 4, 5, 6, 7, 8].flatMap((vcpus) => [1, 2, 3, 4].map((pcpus) => [vcpus, pcpus] as const))
+    : [
+        [1, 1],
+        [2, 2],
+        [8, 4],
+      ];
+
+for (const [vcpus, pcpus] of MACHINES)
   testWithImages(
-    `the cloud kernel with ${vcpus} vcpu(s) boots, is used, powers off, and its recording is verified`,
+    `the cloud kernel with vcpus ${vcpus} on pcpus ${pcpus} boots, is used, powers off, and its recording is verified`,
     IMAGES,
     async () => {
       // As real Xen booted it for the reference, all of it.
       const domain = `vcpus = ${vcpus}\nextra = "console=hvc0 panic=-1"`;
-      const once = await recordLinux({ domains: [domain], script: SESSION });
+      const machine = { pcpus };
+      const once = await recordLinux({ domains: [domain], script: SESSION, machine });
       const text = once.console.get('linux')!;
       expect(once.result).toMatchObject({ outcome: 'finished', message: undefined });
       for (const line of [
@@ -47,6 +58,7 @@ for (const vcpus of [1, 2])
         'xen:events: Xen HVM callback vector for event delivery is enabled',
         'clocksource: Switched to clocksource xen',
         `smp: Brought up 1 node, ${vcpus} CPU`,
+        `smpboot: Total of ${vcpus} processors activated`,
         `\n${vcpus}\r\nxen\r\nPVH\r\nxen\r\n`,
         'reboot: System halted',
       ])
@@ -56,7 +68,7 @@ for (const vcpus of [1, 2])
       expect(once.events('domain-shutdown')).toMatchObject([{ reason: 'poweroff' }]);
       expectVerified(once);
       if (vcpus > 1) return;
-      const again = await recordLinux({ domains: [domain], script: SESSION });
+      const again = await recordLinux({ domains: [domain], script: SESSION, machine });
       expect(again.result.digest).toBe(once.result.digest);
     },
     1_800_000,
