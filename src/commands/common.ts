@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { FileSource } from '../host/files.ts';
 import { openRecording, type Recording } from '../log/recording.ts';
 import { E } from '../hypervisor/abi/errno.ts';
+import { suboperationName } from '../hypervisor/abi/suboperations.ts';
 import { HYPERCALL } from '../hypervisor/abi/xen.ts';
 import type { PrintNames } from '../log/print.ts';
 
@@ -47,6 +48,7 @@ const ERRNO_NAMES = new Map<number, string>(Object.entries(E).map(([name, nr]) =
 /** Xen's names, for printing events. */
 export const XEN_NAMES: PrintNames = {
   hypercall: (nr) => HYPERCALL_NAMES.get(nr),
+  suboperation: suboperationName,
   errno: (nr) => ERRNO_NAMES.get(nr),
 };
 

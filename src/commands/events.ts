@@ -1,9 +1,10 @@
 /** `rexen events`: finds and prints events of a recording. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { Output } from '../host/output.ts';
+import { countByKind, countLines } from '../log/count.ts';
 import type { KindName } from '../log/kinds.ts';
 import { eventHeading, eventLine, eventToJson } from '../log/print.ts';
-import { countEvents, type EventFilter, kindNamed, selectEvents } from '../log/select.ts';
+import { type EventFilter, kindNamed, selectEvents } from '../log/select.ts';
 import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
 
 interface EventsOptions {
@@ -25,11 +26,18 @@ export function describeEvents(command: Command): void {
     .option('--from <tick>', 'only from this tick on', wholeNumber)
     .option('--to <tick>', 'only up to this tick, inclusive', wholeNumber)
     .option('--limit <n>', 'at most so many', wholeNumber)
-    .option('--count', 'print only how many there are')
+    .option(
+      '--count',
+      'print only how many there are: in all, then by kind; with --kind, also by what they are about (hypercalls by sub-operation, ports, MSRs, vectors, event channels)',
+    )
     .option('--json', 'JSON Lines: {seq, tick, kind, domain, vcpu, pcpu, …}')
     .addHelpText(
       'after',
-      '\nExample:\n  rexen events recordings/demo.rxn --kind hypercall,hypercall-return --domain 1 --limit 20',
+      `
+Examples:
+  rexen events recordings/demo.rxn --kind hypercall,hypercall-return --domain 1 --limit 20
+  rexen events recordings/demo.rxn --count
+  rexen events recordings/demo.rxn --count --kind hypercall,io,evtchn-bind,evtchn-send`,
     )
     .action(async (file: string, options: EventsOptions) => {
       process.exitCode = await printEvents(file, options);
@@ -50,8 +58,9 @@ function printEvents(file: string, options: EventsOptions): Promise<number> {
   return withRecording(file, async (recording) => {
     const out = new Output();
     if (count) {
-      const events = countEvents(recording, filter);
-      out.line(json ? JSON.stringify({ count: events }) : String(events));
+      const rows = countByKind(recording, filter, kind && XEN_NAMES);
+      const total = rows.reduce((sum, row) => sum + row.count, 0);
+      for (const line of json ? [JSON.stringify({ count: total, kinds: rows })] : countLines(rows)) out.line(line);
     } else {
       if (!json && process.stdout.isTTY) out.line(eventHeading());
       for (const event of selectEvents(recording, filter)) {

@@ -14,6 +14,8 @@ import { LAYOUTS } from './record.ts';
 export interface PrintNames {
   /** Name of a hypercall by number: `sched_op`. */
   hypercall?(nr: number): string | undefined;
+  /** Name of what the arguments ask of a hypercall that does several things: `send` of event_channel_op. */
+  suboperation?(nr: number, args: readonly bigint[]): string | undefined;
   /** Name of an errno by its positive number: `ENOSYS`. */
   errno?(nr: number): string | undefined;
 }
@@ -77,7 +79,7 @@ export function eventDetails(event: MachineEvent, names: PrintNames = {}): strin
     case 'hypercall':
       return `${hypercallName(event.nr, names)}(${usedArguments(event.args).map(hex).join(', ')})`;
     case 'hypercall-return':
-      return `${hypercallName(event.nr, names)} = ${result(event.result, names)}`;
+      return `${hypercallName(event.nr, names)} = ${eventResult(event.result, names)}`;
     case 'io':
       return `port ${hex(event.port)} ${event.write ? '<-' : '->'} ${hex(event.value)} (${event.size})`;
     case 'mmio':
@@ -118,11 +120,12 @@ function fieldToText(type: FieldType, value: unknown): string {
   }
 }
 
-function hypercallName(nr: number, names: PrintNames): string {
+export function hypercallName(nr: number, names: PrintNames): string {
   return names.hypercall?.(nr) ?? `hypercall ${nr}`;
 }
 
-function result(value: bigint, names: PrintNames): string {
+/** A hypercall's result, an error with its name. */
+export function eventResult(value: bigint, names: PrintNames): string {
   const errno = value < 0n && value > -4096n ? names.errno?.(Number(-value)) : undefined;
   return errno ? `${value} (${errno})` : String(value);
 }
@@ -137,7 +140,7 @@ export function grouped(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
-function hex(value: number | bigint): string {
+export function hex(value: number | bigint): string {
   return `0x${value.toString(16)}`;
 }
 

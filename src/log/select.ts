@@ -33,13 +33,15 @@ export function countEvents(recording: Recording, filter: EventFilter = {}): num
   return count;
 }
 
-interface Match {
+/** A record in its batch. */
+export interface Match {
   batch: ReturnType<Recording['readBatch']>;
   base: number;
   seq: number;
 }
 
-function* matches(recording: Recording, filter: EventFilter): Generator<Match, void, undefined> {
+/** The records that pass, in order, not decoded. */
+export function* matches(recording: Recording, filter: EventFilter): Generator<Match, void, undefined> {
   const { from = 0, to = Number.MAX_SAFE_INTEGER, domain, kinds } = filter;
   let left = filter.limit ?? Number.POSITIVE_INFINITY;
   const wanted = kinds && new Set(kinds.map((name) => KIND[name]));
