@@ -135,7 +135,7 @@ function channelTypes(recording: Recording, { kinds }: EventFilter): ChannelType
 }
 
 /** Columns beside the total that fit a line. */
-const MAX_COLUMNS = 8;
+const MAX_COLUMNS = 12;
 const COLUMN = 11;
 
 /**

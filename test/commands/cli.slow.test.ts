@@ -104,7 +104,12 @@ describe('rexen', () => {
     for (const [seq, line] of lines.entries()) {
       expect(JSON.parse(line)).toMatchObject({ seq, tick: expect.any(Number), kind: expect.any(String) });
     }
-    expect(rexen('events', file, '--count').out).toBe(`${recorded.events}\n`);
+    const counted = rexen('events', file, '--count').out.trim().split('\n');
+    expect(counted[0]).toBe(String(recorded.events));
+    expect(counted.find((line) => line.startsWith('domain-shutdown'))).toMatch(/^domain-shutdown +1 +- +1 /);
+    const calls = rexen('events', file, '--count', '--kind', 'hypercall').out;
+    expect(calls).toMatch(/\n {2}sched_op shutdown +1/);
+    expect(JSON.parse(rexen('events', file, '--count', '--json').out)).toMatchObject({ count: recorded.events });
     const filtered = rexen('events', file, '--kind', 'hypercall,hypercall-return', '--domain', '1', '--limit', '3');
     expect(filtered.out.trim().split('\n')).toHaveLength(3);
     expect(rexen('events', file, '--kind', 'nonsense').status).toBe(2);
