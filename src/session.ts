@@ -50,6 +50,9 @@ export interface SessionParts {
 const XEN_MIB = 4;
 const DOMAIN_EXTRA_MIB = 4;
 
+/** What a Linux executes while it boots fits; the tables of four domains' code take 96 MiB, and more domains share them. */
+const CODE_PAGES = 1536;
+
 /** A configuration of the machine that the domains fit into. @throws RangeError if they fit into none */
 export function sessionConfig(domains: readonly SessionDomain[], machine: Partial<MachineConfig> = {}): SessionConfig {
   const memory_mib = domains.reduce((sum, { config }) => sum + config.maxMemoryMiB + DOMAIN_EXTRA_MIB, XEN_MIB);
@@ -125,6 +128,7 @@ export class Session {
     this.engine = new WasmEngine({
       frames: machineOptions.memory_mib * (2 ** 20 / PAGE_SIZE),
       vcpus: domains.reduce((sum, domain) => sum + domain.config.maxVcpus, 0),
+      codePages: CODE_PAGES * Math.min(domains.length, 4),
     });
     this.machine = new Machine(machineOptions, this.engine, this.log, clock);
     if (inputs) this.machine.door.replayFrom(inputs);

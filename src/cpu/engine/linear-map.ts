@@ -20,12 +20,11 @@ export interface LinearMap {
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 
 /** @throws RangeError if it does not fit the 4 GiB that WebAssembly addresses. */
-export function linearMap(frames: number, vcpus: number, codeBytes: number): LinearMap {
+export function linearMap(frames: number, vcpus: number, codeBytes: number, tableCount: number): LinearMap {
   const emptyTable = roundUp(L.TLB_AREA + vcpus * TLB_SET_BYTES, 64);
   const missingTlb = emptyTable + TABLE_BYTES;
   const pool = missingTlb + TLB_VIEW_BYTES;
   const tables = pool + codeBytes;
-  const tableCount = Math.floor(codeBytes / TABLE_BYTES);
   const base = roundUp(tables + tableCount * TABLE_BYTES, 65536);
   const pages = roundUp(base + frames * PAGE_SIZE, 65536) / 65536;
   if (pages > 65536) {

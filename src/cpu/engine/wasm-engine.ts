@@ -21,7 +21,7 @@ import {
 } from '../system/index.ts';
 import { BlockBuilder } from './blocks.ts';
 import { copyCanonicalState } from './canonical-state.ts';
-import { CodeCache } from './code-cache.ts';
+import { CodeCache, TABLE_BYTES } from './code-cache.ts';
 import { DIRTY, EngineSnapshots } from './engine-snapshot.ts';
 import { DebugTaps } from './debug-taps.ts';
 import { HostCalls, leaves, mustStep } from './host-calls.ts';
@@ -37,14 +37,17 @@ export interface EngineOptions {
   readonly frames: number;
   /** Vcpus that can exist at once. */
   readonly vcpus: number;
-  /** Bytes for decoded records; the tables take as much again. Default 24 MiB. */
+  /** Bytes for decoded records. Default 24 MiB. */
   readonly codeBytes?: number;
+  /** Pages whose decoded code is kept at once, 16 KiB of tables each. Default: as many as take `codeBytes` again. */
+  readonly codePages?: number;
   /** Instructions in a block at most, for tests: results must not depend on it. Default 64. */
   readonly maxBlock?: number;
   /** CPUID.1 EAX: family, model, stepping. */
   readonly signature?: number;
 }
 
+const DEFAULT_CODE_BYTES = 24 << 20;
 const PROCESSOR_SIGNATURE = 0x00060fb1;
 
 export class WasmEngine implements Engine {
@@ -70,13 +73,14 @@ export class WasmEngine implements Engine {
 
   constructor(options: EngineOptions) {
     this.#options = {
-      codeBytes: 24 << 20,
+      codeBytes: DEFAULT_CODE_BYTES,
+      codePages: Math.floor((options.codeBytes ?? DEFAULT_CODE_BYTES) / TABLE_BYTES),
       maxBlock: R.MAX_BLOCK_INSTRUCTIONS,
       signature: PROCESSOR_SIGNATURE,
       ...options,
     };
-    const { frames, vcpus, codeBytes } = this.#options;
-    const map = linearMap(frames, vcpus, codeBytes);
+    const { frames, vcpus, codeBytes, codePages } = this.#options;
+    const map = linearMap(frames, vcpus, codeBytes, codePages);
     this.#emptyTable = map.emptyTable;
     this.memory = new WebAssembly.Memory({ initial: map.pages, maximum: map.pages });
     const buffer = this.memory.buffer;
