@@ -21,7 +21,8 @@ import {
 } from '../system/index.ts';
 import { BlockBuilder } from './blocks.ts';
 import { copyCanonicalState } from './canonical-state.ts';
-import { CodeCache, TABLE_BYTES } from './code-cache.ts';
+import { CodeCache } from './code-cache.ts';
+import { type EngineOptions, withDefaults } from './engine-options.ts';
 import { DIRTY, EngineSnapshots } from './engine-snapshot.ts';
 import { DebugTaps } from './debug-taps.ts';
 import { HostCalls, leaves, mustStep } from './host-calls.ts';
@@ -32,23 +33,7 @@ import * as R from './records.ts';
 import { Slot } from './slot.ts';
 import { tiering } from './tiering.ts';
 
-export interface EngineOptions {
-  /** Frames of machine memory. */
-  readonly frames: number;
-  /** Vcpus that can exist at once. */
-  readonly vcpus: number;
-  /** Bytes for decoded records. Default 24 MiB. */
-  readonly codeBytes?: number;
-  /** Pages whose decoded code is kept at once, 16 KiB of tables each. Default: as many as take `codeBytes` again. */
-  readonly codePages?: number;
-  /** Instructions in a block at most, for tests: results must not depend on it. Default 64. */
-  readonly maxBlock?: number;
-  /** CPUID.1 EAX: family, model, stepping. */
-  readonly signature?: number;
-}
-
-const DEFAULT_CODE_BYTES = 24 << 20;
-const PROCESSOR_SIGNATURE = 0x00060fb1;
+export type { EngineOptions };
 
 export class WasmEngine implements Engine {
   readonly frames: MachineMemory;
@@ -72,13 +57,7 @@ export class WasmEngine implements Engine {
   #current: Slot | undefined;
 
   constructor(options: EngineOptions) {
-    this.#options = {
-      codeBytes: DEFAULT_CODE_BYTES,
-      codePages: Math.floor((options.codeBytes ?? DEFAULT_CODE_BYTES) / TABLE_BYTES),
-      maxBlock: R.MAX_BLOCK_INSTRUCTIONS,
-      signature: PROCESSOR_SIGNATURE,
-      ...options,
-    };
+    this.#options = withDefaults(options);
     const { frames, vcpus, codeBytes, codePages } = this.#options;
     const map = linearMap(frames, vcpus, codeBytes, codePages);
     this.#emptyTable = map.emptyTable;
