@@ -65,7 +65,7 @@ export class Devices {
           this.#store,
           paths('vbd', id, device),
           this.#disk(config.name, disk, contents[i]!),
-          disk.cdrom,
+          disk,
         ),
       );
     }

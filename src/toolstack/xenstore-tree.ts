@@ -179,7 +179,7 @@ export function writeVbd(store: LocalClient, id: number, device: number, disk: D
       ['type', disk.format],
       ['mode', disk.readOnly ? 'r' : 'w'],
       ['device-type', kind],
-      ['discard-enable', disk.readOnly ? '0' : '1'],
+      ['discard-enable', disk.readOnly || disk.discard === false ? '0' : '1'],
     ],
     front: [
       ['backend-id', '0'],

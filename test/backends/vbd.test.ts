@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { BLKIF_OP, BLKIF_RSP } from '../../src/backends/blkif/abi.ts';
 import { Disk } from '../../src/backends/blkif/disk.ts';
-import { Vbd } from '../../src/backends/blkif/vbd.ts';
+import { type DiskUse, Vbd } from '../../src/backends/blkif/vbd.ts';
 import { FakeServices, FakeStore } from './fake-services.ts';
 import { wholeDisk } from './whole-disk.ts';
 
@@ -26,14 +26,14 @@ class Guest {
   readonly disk: Disk;
   #produced = 0;
 
-  constructor(disk: Disk) {
+  constructor(disk: Disk, use: Partial<DiskUse> = {}) {
     this.disk = disk;
     const { services, store } = this;
     this.ring = new DataView(services.grant(1, 100).buffer);
     this.ring.setUint32(4, 1, true);
     this.ring.setUint32(12, 1, true);
     services.offered.add('1:7');
-    this.vbd = new Vbd(services, store, { domain: 1, front: FRONT, back: BACK }, disk, false);
+    this.vbd = new Vbd(services, store, { domain: 1, front: FRONT, back: BACK }, disk, { cdrom: false, ...use });
   }
 
   say(nodes: Record<string, string>): void {
@@ -182,6 +182,14 @@ describe('requests', () => {
     // The response names the operation that was asked for, not the way it came.
     expect(g.done(0)).toEqual({ id: 3, op: BLKIF_OP.READ, status: BLKIF_RSP.OKAY });
     expect(g.services.pages.get('1:11')![0]).toBe(88);
+  });
+
+  test('a disk that is not to be discarded offers it not, and refuses', () => {
+    const g = new Guest(guest().disk, { discard: false }).connect();
+    expect(g.back('feature-discard')).toBeUndefined();
+    g.put({ op: BLKIF_OP.DISCARD, sector: 8, sectors: 4 });
+    expect(g.done(0).status).toBe(BLKIF_RSP.ERROR);
+    expect(g.disk.changedBytes).toBe(0);
   });
 
   test('flush and discard', () => {

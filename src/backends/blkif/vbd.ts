@@ -26,6 +26,13 @@ const VDISK = { CDROM: 1, READONLY: 4 } as const;
 const PAGE_BYTES = 4096;
 const PAGE_SECTORS = PAGE_BYTES / SECTOR_BYTES;
 
+/** What a disk is to its guest. */
+export interface DiskUse {
+  readonly cdrom: boolean;
+  /** Absent: it may be discarded, unless it is read-only. */
+  readonly discard?: boolean;
+}
+
 interface Queue {
   readonly ring: BackRing;
   readonly port: number;
@@ -55,16 +62,18 @@ export class Vbd implements DeviceType {
   readonly #domain: number;
   readonly #timer: Timer;
   readonly #cdrom: boolean;
+  readonly #discard: boolean;
   #layout: BlkifLayout = LAYOUTS['x86_64-abi']!;
   #layoutName = 'x86_64-abi';
   #keepsGrants = false;
   #queues: Queue[] = [];
 
-  constructor(services: BackendServices, store: Store, paths: DevicePaths, disk: Disk, cdrom: boolean) {
+  constructor(services: BackendServices, store: Store, paths: DevicePaths, disk: Disk, how: DiskUse) {
     this.#services = services;
     this.#domain = paths.domain;
     this.disk = disk;
-    this.#cdrom = cdrom;
+    this.#cdrom = how.cdrom;
+    this.#discard = how.discard !== false && !disk.readOnly;
     this.#timer = services.timer(paths.back, () => this.#work());
     this.backend = new Backend(store, paths, this);
   }
@@ -77,7 +86,7 @@ export class Vbd implements DeviceType {
       ['feature-persistent', '1'],
       ['feature-flush-cache', '1'],
       ['feature-barrier', '1'],
-      ...(this.disk.readOnly
+      ...(!this.#discard
         ? []
         : ([
             ['feature-discard', '1'],
@@ -225,7 +234,7 @@ export class Vbd implements DeviceType {
       case BLKIF_OP.WRITE_BARRIER:
         return this.#transfer(queue, request, true, passing);
       case BLKIF_OP.DISCARD:
-        if (this.disk.readOnly || !this.disk.has(sector, request.sectors)) return BLKIF_RSP.ERROR;
+        if (!this.#discard || !this.disk.has(sector, request.sectors)) return BLKIF_RSP.ERROR;
         // Its first and last block may have to be kept.
         if (!this.disk.hasRoom(2 * PAGE_BYTES)) return BLKIF_RSP.ERROR;
         this.disk.discard(sector, request.sectors);

@@ -46,6 +46,8 @@ export interface DiskConfig {
   readonly vdev: string;
   readonly readOnly: boolean;
   readonly cdrom: boolean;
+  /** False if the guest is not to give back what it does not need; absent: it may. */
+  readonly discard?: false;
 }
 
 /** A virtual network interface: xl-network-configuration(5). */
