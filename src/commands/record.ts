@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { checkCommit, commitDisks } from '../host/commit.ts';
 import { ImageTable } from '../host/images.ts';
 import { hostUnixMs, Output, Progress } from '../host/output.ts';
+import { initramfsOf } from '../host/linux-guest.ts';
 import { type RecordOutcome, type RecordResult, recordSession } from '../host/recorder.ts';
 import { createdConfigs, readScript, ScriptSet } from '../host/script-set.ts';
 import { HostNetwork } from '../host/user-net/host-network.ts';
@@ -30,6 +31,7 @@ export interface RecordOptions {
   wallclock?: number;
   pcpus?: number;
   sliceTicks?: number;
+  initrdDir?: string;
   commit?: boolean;
   json?: boolean;
 }
@@ -56,6 +58,7 @@ export function describeRecord(command: Command): void {
       collect,
     )
     .option('--later <config>', 'a domain that xl create CONFIG makes while the session runs', collect)
+    .option('--initrd-dir <dir>', "an initramfs of this folder's files, in place of the configurations' ramdisk")
     .option('--max-ticks <n>', 'end there at the latest', wholeNumber)
     .option(
       '--wallclock <time>',
@@ -77,11 +80,13 @@ xl commands, in scripts and behind Ctrl-A c; those that change something are inp
 Example:
   rexen record -o hello.rxn test/guests/hello.cfg
   rexen record web.cfg db.cfg --script web=web.script --script db=db.script
+  rexen record web.cfg --initrd-dir rootfs   (rootfs/init is process 1)
   rexen record web.cfg --later db.cfg        (then Ctrl-A c, and xl create db.cfg)`,
     )
     .action(async (paths: string[], options: RecordOptions) => {
       const images = new ImageTable();
-      process.exitCode = await recordDomains(loadDomains(paths, images, warning), images, options);
+      const more = options.initrdDir === undefined ? {} : { ramdisk: initramfsOf(options.initrdDir) };
+      process.exitCode = await recordDomains(loadDomains(paths, images, warning, more), images, options);
     });
 }
 

@@ -58,6 +58,19 @@ export function linuxGuest(options: { kernel?: string | undefined; initrdDir?: s
   return { kernel, initramfs: kept(cpioArchive([...entries.values()])) };
 }
 
+/** An initramfs of exactly what is in a folder, and the console that a kernel opens first. @returns its path. @throws Error for people */
+export function initramfsOf(folder: string): string {
+  const entries = new Map<string, CpioEntry>();
+  for (const entry of [
+    { path: 'dev', mode: FileType.DIRECTORY | 0o755 },
+    { path: 'dev/console', mode: FileType.CHARACTER | 0o600, device: [5, 1] as const },
+    ...folderEntries(folder),
+  ])
+    entries.set(entry.path, entry);
+  if (!entries.has('init')) throw new Error(`--initrd-dir ${folder} has no file init, which the kernel starts`);
+  return kept(cpioArchive([...entries.values()]));
+}
+
 function packagedKernel(): string {
   const boot = join(DEBIAN, 'boot');
   const names = existsSync(boot) ? readdirSync(boot) : [];

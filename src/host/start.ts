@@ -35,13 +35,14 @@ export function submitDisks(session: Session, { domains }: SessionConfig): void 
     }
 }
 
-/** Reads configurations and images. Warnings go to `warn`. @throws Error for people */
+/** Reads configurations and images. Warnings go to `warn`; `more` stands above what they say. @throws Error for people */
 export function loadDomains(
   paths: readonly string[],
   images: ImageTable,
   warn: (text: string) => void,
+  more: Partial<DomainConfig> = {},
 ): SessionDomain[] {
-  return paths.map((path) => loadDomainText(readText(path, 'configuration'), path, images, warn));
+  return paths.map((path) => loadDomainText(readText(path, 'configuration'), path, images, warn, more));
 }
 
 /**
@@ -66,10 +67,11 @@ export function loadDomainText(
   name: string,
   images: ImageTable,
   warn: (text: string) => void,
+  more: Partial<DomainConfig> = {},
 ): SessionDomain {
   const { config, warnings } = parseDomainConfig(text, name);
   for (const each of warnings) warn(warningText(each));
-  return loadDomain(config, images, warn);
+  return loadDomain({ ...config, ...more }, images, warn);
 }
 
 /** Reads the files that a configuration names. @throws Error for people */
