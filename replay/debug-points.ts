@@ -44,6 +44,10 @@ export class DebugPoints {
     return this.#points.filter((point) => !isBreak(point));
   }
 
+  get watching(): boolean {
+    return this.#watched.length > 0;
+  }
+
   /** What to listen for: everything, or watchpoints only (while stepping). */
   interest(registers: RegisterSet, domain: number | undefined, breakpoints = true): Interest {
     const breaks = breakpoints ? this.#points.filter(isBreak) : [];

@@ -5,7 +5,7 @@ import { linuxGuest } from '../host/linux-guest.ts';
 import { loadDomain } from '../host/start.ts';
 import { parseDomainConfig } from '../toolstack/xl/config.ts';
 import { wholeNumber } from './common.ts';
-import { collect, recordDomains } from './record.ts';
+import { collect, GDB_HELP, recordDomains } from './record.ts';
 
 interface LinuxOptions {
   record?: string;
@@ -21,6 +21,7 @@ interface LinuxOptions {
   append: string;
   maxTicks?: number;
   commit?: boolean;
+  gdb?: string;
   json?: boolean;
 }
 
@@ -52,6 +53,7 @@ export function describeLinux(command: Command): void {
     .option('--commit', "at the end, write what the guest wrote into the disks' files")
     .option('--append <text>', "more for the kernel's command line", '')
     .option('--max-ticks <n>', 'end there at the latest', wholeNumber)
+    .option('--gdb <host:port>', GDB_HELP)
     .option('--json', 'the result as one JSON object, and no console')
     .addHelpText(
       'after',

@@ -6,12 +6,14 @@ import { hostUnixMs, Output, Progress } from '../host/output.ts';
 import { initramfsOf } from '../host/linux-guest.ts';
 import { type RecordOutcome, type RecordResult, recordSession } from '../host/recorder.ts';
 import { createdConfigs, readScript, ScriptSet } from '../host/script-set.ts';
+import { listenForGdb, parseAddress, targetText } from '../host/gdb-server.ts';
 import { HostNetwork } from '../host/user-net/host-network.ts';
 import { TerminalKeyboard } from '../host/terminal.ts';
 import { KEYS_HELP } from '../host/terminal-keys.ts';
 import { grouped } from '../log/print.ts';
 import type { MachineConfig } from '../machine/config.ts';
-import { type SessionDomain, sessionConfig } from '../session.ts';
+import { type Session, type SessionDomain, sessionConfig } from '../session.ts';
+import { LiveTarget } from '../../replay/live-target.ts';
 import { OPERATOR_HELP } from '../toolstack/operator.ts';
 import {
   DEFAULT_WALLCLOCK_MS,
@@ -33,8 +35,12 @@ export interface RecordOptions {
   sliceTicks?: number;
   initrdDir?: string;
   commit?: boolean;
+  gdb?: string;
   json?: boolean;
 }
+
+export const GDB_HELP =
+  'debug while recording: wait for gdb there before the first instruction; it only looks, so the recording stays what it would be';
 
 const STATUS_OF: Readonly<Record<RecordOutcome, number>> = {
   finished: STATUS.OK,
@@ -68,6 +74,7 @@ export function describeRecord(command: Command): void {
     .option('--pcpus <n>', 'processors of the machine; default as many as the largest domain has vcpus', wholeNumber)
     .option('--slice-ticks <n>', "a processor's turn, in ticks", wholeNumber)
     .option('--commit', 'at the end, write what the guests wrote into the files of their disks')
+    .option('--gdb <host:port>', GDB_HELP)
     .option('--json', 'the result as one JSON object, and no console')
     .addHelpText(
       'after',
@@ -124,6 +131,7 @@ export async function recordDomains(
   const all = domains.map(({ config: { name } }) => name);
   const script = scripts.length === 0 ? undefined : new ScriptSet(scripts, all);
   if (options.commit) checkCommit(config, options.output ?? 'recordings/new.rxn');
+  if (options.gdb !== undefined) parseAddress(options.gdb);
   const { session, writer, path, close } = startRecording(config, images, options.output);
   const ms = options.wallclock ?? (script ? DEFAULT_WALLCLOCK_MS : hostUnixMs());
   submitWallclock(session.machine.door, ms);
@@ -140,12 +148,14 @@ export async function recordDomains(
   };
   process.once('SIGINT', onSignal);
   const progress = new Progress();
+  const debugger_ = options.gdb === undefined ? undefined : await openDebugger(session, options.gdb, path, close);
   try {
     const result = await recordSession(session, {
       writer,
       script,
       keyboard,
       network,
+      holder: debugger_?.target,
       print: options.json ? undefined : (text) => shown.xl(text),
       onSwitch: (domain) => shown.switchTo(domain),
       maxTicks: options.maxTicks,
@@ -163,7 +173,24 @@ export async function recordDomains(
     process.removeListener('SIGINT', onSignal);
     keyboard?.close();
     network?.close();
+    debugger_?.server.close();
     close();
+  }
+}
+
+/** Waits for gdb, which finds the session before its first instruction. */
+async function openDebugger(session: Session, address: string, path: string, close: () => void) {
+  const target = new LiveTarget(session, { say: warning });
+  try {
+    const server = await listenForGdb(address, target, warning);
+    process.stderr.write(
+      `the session stands still before its first instruction; gdb joins by:\n  gdb -ex '${targetText(server)}'\n` +
+        `and lets it go on with continue or detach; what it recorded until then can be opened: rexen debug ${path}\n`,
+    );
+    return { target, server };
+  } catch (error) {
+    close();
+    throw error;
   }
 }
 

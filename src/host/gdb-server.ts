@@ -97,7 +97,9 @@ class Connection {
   /** It has sent something. */
   spoke = false;
   readonly #socket: Socket;
-  readonly #stub: Stub;
+  readonly #target: DebugTarget;
+  /** Made of the first byte that comes: a client that says nothing has no say. */
+  #talk: Stub | undefined;
   readonly #say: (text: string) => void;
   readonly #sayGoodbye: () => void;
   /** What came and was not looked at yet. */
@@ -109,7 +111,7 @@ class Connection {
     this.#socket = socket;
     this.#say = say;
     this.#sayGoodbye = sayGoodbye;
-    this.#stub = new Stub(target);
+    this.#target = target;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (data) => {
@@ -122,15 +124,21 @@ class Connection {
     socket.on('close', () => this.#gone());
   }
 
+  get #stub(): Stub {
+    this.#talk ??= new Stub(this.#target);
+    return this.#talk;
+  }
+
+  /** What was said is sent before. */
   close(): void {
-    this.#socket.destroy();
+    this.#socket.destroySoon();
     this.#gone();
   }
 
   #gone(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#guarded(() => this.#stub.abandon());
+    this.#guarded(() => this.#talk?.abandon());
   }
 
   /** Looks at what came, as long as what is answered is read. */

@@ -55,6 +55,17 @@ export interface OutsideNetwork {
   wait(ms: number): Promise<void>;
 }
 
+/** Somebody who may hold the session still: a debugger. The guests' time stands while it does, and nothing shows. */
+export interface Holder {
+  readonly held: boolean;
+  /** Settles when `held` changes. */
+  changed(): Promise<void>;
+  /** The machine has run for a while. */
+  ran(): void;
+  /** The session is over. */
+  over(): void;
+}
+
 export interface RecorderOptions {
   readonly writer: RecordingWriter;
   readonly maxTicks?: number | undefined;
@@ -62,6 +73,7 @@ export interface RecorderOptions {
   readonly keyboard?: Keyboard | undefined;
   /** Where guests' packets go that leave the machine. */
   readonly network?: OutsideNetwork | undefined;
+  readonly holder?: Holder | undefined;
   /** Shows what operators' commands print; lines end in newlines. */
   readonly print?: ((text: string) => void) | undefined;
   /** The person's keys go to the console of this domain from now on. */
@@ -98,6 +110,8 @@ const FLUSH_SECONDS = 0.1;
 const TURN_SECONDS = 0.1;
 const TICKS_PER_MS = 1_000_000;
 const BLOCKED_WAIT_MS = 100;
+/** While the session is held: between two looks at whether it should end. */
+const HELD_WAIT_MS = 100;
 /** After a script ran out without `end`: the session goes on until nothing was printed for so long. */
 const QUIET_TICKS = 100_000_000;
 /** An `expect` is given up when nothing was printed or typed for so long: ten minutes of the guests' time. */
@@ -160,14 +174,16 @@ class Recorder {
 
   async run(): Promise<RecordResult> {
     const { machine } = this.#session;
-    const { maxTicks = Number.MAX_SAFE_INTEGER, keyboard, network, progress, signal } = this.#options;
+    const { maxTicks = Number.MAX_SAFE_INTEGER, keyboard, network, holder, progress, signal } = this.#options;
     this.#script();
     for (;;) {
+      if (holder) await this.#hold(holder);
       const now = machine.now();
       if (now >= maxTicks) return this.#stop('max-ticks', `reached --max-ticks ${maxTicks}`);
       if (this.#scriptDone === 'end') return this.#stop('ended');
       if (signal?.aborted) return this.#stop('interrupted', 'interrupted');
-      const stop = machine.run(Math.min(now + CHUNK_TICKS, this.#wake, maxTicks) as Ticks);
+      const stop = machine.run(Math.min(now + CHUNK_TICKS, this.#wake, maxTicks, this.#quietEnd() + 1) as Ticks);
+      holder?.ran();
       this.#host();
       if (hostSeconds() - this.#turned >= TURN_SECONDS) await this.#turn();
       progress?.(machine.now(), this.#session.log.seq);
@@ -188,7 +204,25 @@ class Recorder {
       }
       const inVain = this.#waitsInVain();
       if (inVain !== undefined) return this.#stop('expect-not-met', inVain);
-      if (this.#scriptDone === 'through' && machine.now() > this.#lastOutput + QUIET_TICKS) return this.#stop('ended');
+      if (machine.now() > this.#quietEnd()) return this.#stop('ended');
+    }
+  }
+
+  /** The last tick of a session whose script has run out. */
+  #quietEnd(): number {
+    return this.#scriptDone === 'through' ? this.#lastOutput + QUIET_TICKS : Number.MAX_SAFE_INTEGER - 1;
+  }
+
+  /** Lets the debugger work, and waits for as long as it holds the session. */
+  async #hold(holder: Holder): Promise<void> {
+    await this.#turn();
+    if (!holder.held) return;
+    // Whoever looks at the recording meanwhile finds all of it.
+    this.#session.log.flush();
+    this.#paceFrom = undefined;
+    const { signal, keyboard } = this.#options;
+    while (holder.held && !signal?.aborted && keyboard?.ended !== 'asked') {
+      await Promise.race([holder.changed(), new Promise((done) => setTimeout(done, HELD_WAIT_MS))]);
     }
   }
 
@@ -332,7 +366,8 @@ class Recorder {
 
   #over(outcome: RecordOutcome, message?: string): RecordResult {
     const { log, machine } = this.#session;
-    const { script, writer } = this.#options;
+    const { script, writer, holder } = this.#options;
+    holder?.over();
     const digest = log.digest() ?? '';
     if (log.failure) throw log.failure;
     const totals = { events: log.seq, lastTick: machine.now(), digest };

@@ -62,6 +62,7 @@ export class Machine {
   #idleLogged = false;
   #emptyRuns = 0;
   #ended: RunStop | undefined;
+  #pausing = false;
 
   /** `clock` is made outside, because the log and the engine that are given here need it too. */
   constructor(config: MachineConfig, engine: Engine, log: EventLog, clock: Clock) {
@@ -92,6 +93,7 @@ export class Machine {
   run(until: Ticks): RunStop {
     const supervisor = this.#supervisor;
     if (!supervisor) throw new Error('the machine has no supervisor');
+    this.#pausing = false;
     for (;;) {
       if (this.#ended !== undefined) return this.#ended;
       if (this.alarms.fireDue(this.clock.now()) > 0) this.#idleLogged = false;
@@ -103,9 +105,14 @@ export class Machine {
         this.#ended = 'finished';
         return 'finished';
       }
-      if (this.clock.now() >= until) return 'limit';
+      if (this.clock.now() >= until || this.#pausing) return 'limit';
       if (!this.#turn(supervisor, until) && !this.#idle(until)) return 'blocked';
     }
+  }
+
+  /** Ends `run` as soon as it can, as if its limit were reached: for debuggers, who then look. Shows nowhere. */
+  pause(): void {
+    this.#pausing = true;
   }
 
   /** Gives the pcpu in turn, or the next that has work, one run. @returns false if all are idle */
@@ -138,7 +145,7 @@ export class Machine {
     let end = Math.min(now + this.#sliceLeft, this.alarms.next, until, this.#digestDue, input > now ? input : NEVER);
     if (chaos) end = Math.min(end, now + chaos.budget(this.#pcpu));
     let retired = 0;
-    if (end > now) {
+    if (end > now && !this.#pausing) {
       control.end = end;
       clock.started(() => engine.now());
       try {

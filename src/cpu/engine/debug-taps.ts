@@ -56,8 +56,8 @@ export class DebugTaps {
   onFault: (tick: Ticks) => void = () => {};
   /** The vcpu in slot `index` retired `retired` ticks from `start` on. */
   onRun: ((index: number, start: Ticks, retired: number) => void) | undefined;
-  /** True while vcpus that a listener steps take a tick a run. A run that is cut shows nowhere. */
-  single = false;
+  /** The vcpu in this slot, or any for -1, takes a tick a run, so that `onRun` sees each. Where a run is cut shows nowhere. */
+  single: number | undefined;
   /** A listener broke the run off. */
   brokeOff = false;
   readonly #frames: MachineMemory;
@@ -108,6 +108,10 @@ export class DebugTaps {
   }
 
   // Called by the engine
+
+  steps(index: number): boolean {
+    return this.single !== undefined && (this.single < 0 || this.single === index);
+  }
 
   probed(rip: bigint): FlowResult {
     this.onProbe(rip, this.#host.now());

@@ -192,7 +192,7 @@ export class WasmEngine implements Engine {
     const s = this.state;
     // An interrupt that waits for the shadow of STI or MOV SS to pass must be looked at again right behind it.
     const shadowed = s.get32(L.INTERRUPT_SHADOW) !== 0 && s.f64[L.SHADOW_TICK >> 3] === now;
-    const budget = shadowed || this.taps.single ? Math.min(1, most) : most;
+    const budget = shadowed || this.taps.steps(this.#current!.index) ? Math.min(1, most) : most;
     s.f64[L.TICK_BASE >> 3] = now;
     s.set32(L.BUDGET_START, budget);
     s.set32(L.BUDGET, budget);
