@@ -2,7 +2,7 @@
 import type { RecordBatch } from '../src/log/append.ts';
 import { type CreateHash, LogDigest } from '../src/log/digest.ts';
 import { BLOB_LENGTH_WORD, LAYOUT_BY_NUMBER, RECORD_BYTES, RECORD_WORDS } from '../src/log/record.ts';
-import { type ByteSink, type ImageEntry, RecordingWriter } from '../src/log/recording.ts';
+import { type ImageContent, type ByteSink, type ImageEntry, RecordingWriter } from '../src/log/recording.ts';
 import { storeSession } from '../src/snapshot/stored.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -10,7 +10,7 @@ export interface TrimOptions {
   readonly createHash: CreateHash;
   readonly sha256: (bytes: Uint8Array) => string;
   /** Contents of the recording's images, to be put inside, by index in its header. */
-  readonly images: ReadonlyMap<number, Uint8Array>;
+  readonly images: ReadonlyMap<number, Uint8Array | ImageContent>;
 }
 
 export interface Trimmed {

@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import { FileSink } from '../host/files.ts';
 import { loadImages } from '../host/images.ts';
 import { Output } from '../host/output.ts';
-import { type ByteSink, MAX_PACKED_IMAGE_BYTES, type Recording, RecordingWriter } from '../log/recording.ts';
+import { type ByteSink, type ImageContent, type Recording, RecordingWriter } from '../log/recording.ts';
+import { diskContent } from '../toolstack/builder/image.ts';
 import { bytesText, STATUS, withRecording } from './common.ts';
 
 export function describePack(command: Command): void {
@@ -33,23 +34,19 @@ export function describePack(command: Command): void {
     });
 }
 
-/** By index in the header's table. @throws RecordingError for one that is missing, RangeError for one too large */
-function imageContents(recording: Recording, file: string): Map<number, Uint8Array> {
+/** By index in the header's table. @throws RecordingError for one that is missing */
+function imageContents(recording: Recording, file: string): Map<number, ImageContent> {
   const images = loadImages(recording, file);
-  const contents = new Map<number, Uint8Array>();
-  for (const [i, { sha256, name, size }] of (recording.header?.images ?? []).entries()) {
-    if (size > MAX_PACKED_IMAGE_BYTES) {
-      throw new RangeError(
-        `${name} is too large to be packed: ${bytesText(size)} of ${bytesText(MAX_PACKED_IMAGE_BYTES)}`,
-      );
-    }
-    contents.set(i, images.get(sha256)!.bytes);
-  }
-  return contents;
+  const table = recording.header?.images ?? [];
+  return new Map(table.map(({ sha256 }, i) => [i, diskContent(images.get(sha256)!)]));
 }
 
 /** Writes the same events with `contents` embedded. @returns bytes written */
-export function packRecording(recording: Recording, contents: ReadonlyMap<number, Uint8Array>, sink: ByteSink): number {
+export function packRecording(
+  recording: Recording,
+  contents: ReadonlyMap<number, ImageContent>,
+  sink: ByteSink,
+): number {
   if (!recording.header) throw new RangeError('the recording ends before anything was recorded');
   const writer = new RecordingWriter(sink, recording.header, contents);
   for (const entry of recording.batches) writer.batch(recording.readBatch(entry));

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { FileSink, sha256, sha256Of } from '../host/files.ts';
 import { Output, Progress } from '../host/output.ts';
 import { grouped } from '../log/print.ts';
-import type { Recording } from '../log/recording.ts';
+import type { ImageContent, Recording } from '../log/recording.ts';
 import { divergenceText } from '../../replay/divergence.ts';
 import { parseMark } from '../../replay/mark.ts';
 import { ReplaySession } from '../../replay/session.ts';
@@ -36,9 +36,9 @@ export function describeTrim(command: Command): void {
 function trim(recording: Recording, file: string, output: string, options: TrimArguments): Trimmed {
   const { tick } = parseMark(options.from, recording);
   const timeline = openTimeline(recording, file, options);
-  const images = new Map<number, Uint8Array>();
+  const images = new Map<number, ImageContent>();
   for (const i of (recording.header?.images ?? []).keys()) {
-    const content = recording.image(i);
+    const content = recording.imageContent(i);
     if (content) images.set(i, content);
   }
   const sink = new FileSink(output);

@@ -8,7 +8,7 @@ import { reason } from './files.ts';
 import { Progress } from './output.ts';
 
 /** Larger files stay where they are. */
-const IN_MEMORY_BYTES = 64 << 20;
+export const IN_MEMORY_BYTES = 64 << 20;
 const CHUNK_BYTES = 4 << 20;
 
 /** A file as an image. */

@@ -4,8 +4,8 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ImageEntry, MAX_EMBEDDED_IMAGE_BYTES, type Recording, RecordingError } from '../log/recording.ts';
 import { diskContent, type Image } from '../toolstack/builder/image.ts';
-import { imageSha256, openImage } from './file-image.ts';
-import { reason, sha256Of } from './files.ts';
+import { imageSha256, IN_MEMORY_BYTES, openImage } from './file-image.ts';
+import { reason } from './files.ts';
 
 /** Larger kernels and ramdisks are refused: there are none. */
 const MAX_IMAGE_BYTES = 1 << 30;
@@ -73,15 +73,28 @@ export class ImageTable {
 export function loadImages(recording: Recording, file: string): Map<string, Image> {
   const images = new Map<string, Image>();
   for (const [i, entry] of (recording.header?.images ?? []).entries()) {
-    const content = recording.image(i);
-    images.set(entry.sha256, content ? { name: entry.name, bytes: checked(content, entry) } : find(entry, file));
+    images.set(entry.sha256, embedded(recording, i, entry) ?? find(entry, file));
   }
   return images;
 }
 
-function checked(bytes: Uint8Array, entry: ImageEntry): Uint8Array {
-  if (sha256Of(bytes) === entry.sha256) return bytes;
-  throw new RecordingError(`the image ${entry.name} in the recording is not what its header says`);
+/** An image that lies in the recording: small ones are unpacked at once, large ones as they are read. */
+function embedded(recording: Recording, index: number, entry: ImageEntry): Image | undefined {
+  const content = recording.imageContent(index);
+  if (!content) return undefined;
+  const { name } = entry;
+  const image: Image =
+    content.length <= IN_MEMORY_BYTES
+      ? { name, bytes: content.whole() }
+      : {
+          name,
+          content,
+          get bytes() {
+            return content.whole();
+          },
+        };
+  if (imageSha256(image) === entry.sha256) return image;
+  throw new RecordingError(`the image ${name} in the recording is not what its header says`);
 }
 
 function find(entry: ImageEntry, file: string): Image {

@@ -7,7 +7,7 @@
  *       "REXEN\r\n\x1a", version u32, CRC-32 of the 12 bytes before; the rest are frames (codec/frame.ts)
  *
  *     HEADER    JSON: who, when, the machine's configuration, the table of images, the table of event kinds
- *     IMAGE     u32 index in the table of images, then the content; small images only, others are named by SHA-256
+ *     IMAGE     an image or a piece of it (codec/image.ts); small ones only, unless packed: others are named by SHA-256
  *     INPUTS    the inputs of the batch that the next frame completes (codec/batch.ts)
  *     EFFECTS   the effects of a batch; with this frame the batch counts
  *     INDEX     where batches are; can be rebuilt by a scan
@@ -26,6 +26,7 @@ import {
   type KindBytes,
 } from './codec/batch.ts';
 import { type BatchEntry, decodeIndex, encodeIndex, sameEntry } from './codec/batch-index.ts';
+import { decodeEnd, encodeEnd, END_BYTES, type Totals } from './codec/end.ts';
 import { RecordingError } from './codec/error.ts';
 import {
   type ByteSink,
@@ -39,36 +40,42 @@ import {
   readStored,
 } from './codec/frame.ts';
 import { checkHeader, kindTable, type RecordingHeader } from './codec/header.ts';
+import {
+  EmbeddedImage,
+  IMAGE_FRAME,
+  type ImageContent,
+  imageFrames,
+  imagePieces,
+  MAX_WHOLE_IMAGE_BYTES,
+} from './codec/image.ts';
 import { checkPreamble, encodePreamble, PREAMBLE_BYTES } from './codec/preamble.ts';
 import { RECORD_WORDS, toU53 } from './record.ts';
 
 export { PREAMBLE_BYTES } from './codec/preamble.ts';
 export { RecordingError } from './codec/error.ts';
 export type { BatchEntry } from './codec/batch-index.ts';
+export type { Totals } from './codec/end.ts';
 export type { ByteSink, ByteSource } from './codec/frame.ts';
 export type { ImageEntry, RecordingHeader, RecordingStart } from './codec/header.ts';
+export type { ImageContent } from './codec/image.ts';
 
 /**
  * Raise it when old readers would misread new files or new readers old ones; history in recordings/README.md.
  */
-export const FORMAT_VERSION = 2;
-/** What a recording without a snapshot at its start is written as: readers of that version understand it. */
-const WHOLE_VERSION = 1;
+export const FORMAT_VERSION = 3;
 
 /** Frame types and how large they may become. */
 export const FRAME = {
   HEADER: { type: 1, name: 'header', head: 0, maxBytes: 1 << 20 },
-  IMAGE: { type: 2, name: 'image', head: 4, maxBytes: 64 << 20 },
+  IMAGE: IMAGE_FRAME,
   INPUTS: { type: 3, name: 'inputs', head: BATCH_HEAD_BYTES, maxBytes: 16 << 20 },
   EFFECTS: { type: 4, name: 'effects', head: BATCH_HEAD_BYTES, maxBytes: 16 << 20 },
   INDEX: { type: 5, name: 'index', head: 0, maxBytes: 32 << 20 },
-  END: { type: 6, name: 'end', head: 64, maxBytes: 64 },
+  END: { type: 6, name: 'end', head: END_BYTES, maxBytes: END_BYTES },
 } as const satisfies Record<string, FrameLimits & { type: number; name: string }>;
 
 /** Images up to this size lie in the recording itself from the start. */
 export const MAX_EMBEDDED_IMAGE_BYTES = 256 << 10;
-/** Those up to this one after `rexen pack`. */
-export const MAX_PACKED_IMAGE_BYTES = FRAME.IMAGE.maxBytes - FRAME.IMAGE.head;
 /** More batches than this in one file are refused: 2^20 full ones are 17 billion events. */
 export const MAX_BATCHES = 1 << 20;
 export const MAX_IMAGES = 256;
@@ -78,14 +85,6 @@ const LIMITS_BY_TYPE = new Map<number, (typeof FRAME)[keyof typeof FRAME]>(
 );
 
 const nothing = new Uint8Array(0);
-
-/** What a session adds up to. */
-export interface Totals {
-  readonly events: number;
-  readonly lastTick: number;
-  /** SHA-256, hexadecimal (EventLog.digest). */
-  readonly digest: string;
-}
 
 // -- writer -----------------------------------------------------------------------------------------------------------
 
@@ -101,16 +100,14 @@ export class RecordingWriter implements LogSink {
   #frames = 0;
 
   /** @param contents by index in `header.images`: those to be embedded. */
-  constructor(sink: ByteSink, header: RecordingHeader, contents: ReadonlyMap<number, Uint8Array>) {
+  constructor(sink: ByteSink, header: RecordingHeader, contents: ReadonlyMap<number, Uint8Array | ImageContent>) {
     this.#sink = sink;
-    this.#write(encodePreamble(header.start ? FORMAT_VERSION : WHOLE_VERSION));
+    this.#write(encodePreamble(versionFor(header, contents)));
     const images = header.images.map((image, i) => ({ ...image, embedded: contents.has(i) }));
     const json = JSON.stringify({ ...header, images, kinds: kindTable() });
     this.#frame(FRAME.HEADER, nothing, new TextEncoder().encode(json));
-    for (const [index, content] of contents) {
-      if (content.length > MAX_PACKED_IMAGE_BYTES) throw new RangeError(`image ${index} is too large to be embedded`);
-      this.#frame(FRAME.IMAGE, Uint8Array.of(index, 0, 0, 0), content);
-    }
+    for (const [index, content] of contents)
+      for (const piece of imagePieces(content)) this.#frame(FRAME.IMAGE, Uint8Array.of(index, 0, 0, 0), piece);
   }
 
   batch(batch: RecordBatch): void {
@@ -127,14 +124,7 @@ export class RecordingWriter implements LogSink {
   finish(totals: Totals): void {
     const indexAt = this.bytes;
     this.#frame(FRAME.INDEX, nothing, encodeIndex(this.#entries));
-    const head = new Uint8Array(FRAME.END.head);
-    const view = new DataView(head.buffer);
-    for (const [i, value] of [indexAt, totals.events, totals.lastTick].entries()) {
-      view.setUint32(8 * i, value % 0x1_0000_0000, true);
-      view.setUint32(8 * i + 4, value / 0x1_0000_0000, true);
-    }
-    head.set(Buffer.from(totals.digest, 'hex').subarray(0, 32), 32);
-    this.#frame(FRAME.END, head, nothing);
+    this.#frame(FRAME.END, encodeEnd(indexAt, totals), nothing);
   }
 
   #frame(frame: { type: number }, head: Uint8Array, body: Uint8Array): number {
@@ -147,6 +137,12 @@ export class RecordingWriter implements LogSink {
     this.#sink.write(bytes);
     this.bytes += bytes.length;
   }
+}
+
+/** The oldest version that has what the file needs: more readers understand it. */
+function versionFor({ start }: RecordingHeader, contents: ReadonlyMap<number, { readonly length: number }>): number {
+  if ([...contents.values()].some(({ length }) => length > MAX_WHOLE_IMAGE_BYTES)) return 3;
+  return start ? 2 : 1;
 }
 
 // -- reader -----------------------------------------------------------------------------------------------------------
@@ -170,13 +166,13 @@ export class Recording {
   readonly bytes: number;
   readonly inputBytes: number;
   readonly #source: ByteSource;
-  readonly #images: ReadonlyMap<number, FrameHeader>;
+  readonly #images: ReadonlyMap<number, readonly FrameHeader[]>;
 
   /** Use `openRecording`. */
   constructor(source: ByteSource, scan: Scan) {
     this.#source = source;
     this.header = scan.header;
-    this.version = scan.header?.start ? FORMAT_VERSION : WHOLE_VERSION;
+    this.version = scan.version;
     this.batches = scan.batches;
     this.ending = scan.ending;
     this.bytes = source.size;
@@ -209,13 +205,15 @@ export class Recording {
 
   /** Content of an image that is embedded. @throws RecordingError if the file's image is not what the table says. */
   image(index: number): Uint8Array | undefined {
-    const frame = this.#images.get(index);
-    if (!frame) return undefined;
-    const content = new Uint8Array(this.#body(frame, FRAME.IMAGE));
-    if (content.length !== this.header?.images[index].size) {
-      throw new RecordingError(`image ${index} has another size than the header says`, frame.offset);
-    }
-    return content;
+    return this.imageContent(index)?.whole();
+  }
+
+  /** The same, to be read piece by piece. @throws RecordingError */
+  imageContent(index: number): EmbeddedImage | undefined {
+    const frames = this.#images.get(index);
+    const size = this.header?.images[index]?.size;
+    if (!frames || size === undefined) return undefined;
+    return new EmbeddedImage(index, size, frames, (frame) => this.#body(frame, FRAME.IMAGE));
   }
 
   /** Decodes a batch; it is the caller's own. @throws RecordingError with the frame's offset. */
@@ -255,9 +253,10 @@ function tickOf(batch: RecordBatch, index: number): number {
 }
 
 interface Scan {
+  version: number;
   header: RecordingHeader | undefined;
   batches: BatchEntry[];
-  images: Map<number, FrameHeader>;
+  images: Map<number, FrameHeader[]>;
   ending: Ending;
   inputBytes: number;
 }
@@ -268,13 +267,14 @@ interface Scan {
  */
 export function openRecording(source: ByteSource): Recording {
   const scan: Scan = {
+    version: checkPreamble(source, FORMAT_VERSION) ?? FORMAT_VERSION,
     header: undefined,
     batches: [],
     images: new Map(),
     ending: { kind: 'cut', offset: 0 },
     inputBytes: 0,
   };
-  if (!checkPreamble(source, FORMAT_VERSION)) return new Recording(source, scan);
+  if (source.size < PREAMBLE_BYTES) return new Recording(source, scan);
   const scanner = new Scanner(source, scan);
   try {
     scan.ending = scanner.run();
@@ -327,8 +327,11 @@ class Scanner {
         break;
       case FRAME.IMAGE.type: {
         const index = payload[0] | (payload[1] << 8) | (payload[2] << 16) | (payload[3] << 24);
-        if (!scan.header?.images[index]?.embedded || scan.images.has(index) || scan.batches.length) throw misplaced();
-        scan.images.set(index, frame);
+        const frames = scan.images.get(index) ?? [];
+        const { embedded, size = 0 } = scan.header?.images[index] ?? {};
+        if (!embedded || frames.length >= imageFrames(size) || scan.batches.length > 0) throw misplaced();
+        frames.push(frame);
+        scan.images.set(index, frames);
         break;
       }
       case FRAME.INPUTS.type:
@@ -378,16 +381,10 @@ class Scanner {
   }
 
   #end(payload: Uint8Array, frame: FrameHeader): Ending {
-    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
-    const u53 = (at: number) => toU53(view.getUint32(at, true), view.getUint32(at + 4, true));
-    const totals: Totals = {
-      events: u53(8),
-      lastTick: u53(16),
-      digest: Buffer.from(payload.subarray(32, 64)).toString('hex'),
-    };
+    const { indexAt, totals } = decodeEnd(payload);
     const last = this.#scan.batches.at(-1);
     const events = last ? last.firstSeq + last.count : (this.#scan.header?.start?.seq ?? 0);
-    if (this.#indexAt < 0 || u53(0) !== this.#indexAt || totals.events !== events) {
+    if (this.#indexAt < 0 || indexAt !== this.#indexAt || totals.events !== events) {
       throw new RecordingError('the end does not fit the file', frame.offset);
     }
     const behind = frame.offset + FRAME_HEADER_BYTES + frame.stored;

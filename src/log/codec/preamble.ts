@@ -20,19 +20,19 @@ export function encodePreamble(version: number): Uint8Array {
 }
 
 /**
- * @returns false if the file was cut within its preamble.
+ * @returns the file's version; undefined if it was cut within its preamble.
  * @throws RecordingError if it is no recording, damaged, or of a later version than `known`
  */
-export function checkPreamble(source: ByteSource, known: number): boolean {
+export function checkPreamble(source: ByteSource, known: number): number | undefined {
   const bytes = source.read(0, Math.min(source.size, PREAMBLE_BYTES)).slice();
   if (bytes.length === 0 || bytes.some((byte, i) => i < MAGIC.length && byte !== MAGIC[i])) {
     throw new RecordingError('not a rexen recording', 0, 'recordings begin with "REXEN"');
   }
-  if (bytes.length < PREAMBLE_BYTES) return false;
+  if (bytes.length < PREAMBLE_BYTES) return undefined;
   const view = new DataView(bytes.buffer);
   if (crc32(bytes.subarray(0, 12)) !== view.getUint32(12, true)) throw new RecordingError('damaged preamble', 0);
   const version = view.getUint32(8, true);
-  if (version >= 1 && version <= known) return true;
+  if (version >= 1 && version <= known) return version;
   throw new RecordingError(
     `recording format version ${version} is unknown, this rexen reads versions 1 to ${known}`,
     8,
