@@ -5,7 +5,7 @@
 import { ticks } from '../src/base/ticks.ts';
 import { SEG } from '../src/cpu/state.ts';
 import type { Session } from '../src/session.ts';
-import { symbolsOf } from '../replay/symbols.ts';
+import { symbolsOf } from '../src/inspect/symbols.ts';
 
 type SymbolTable = NonNullable<ReturnType<typeof symbolsOf>>;
 

@@ -5,8 +5,8 @@ import type { Vcpu } from '../src/hypervisor/vcpu.ts';
 import { REG } from '../src/cpu/state.ts';
 import type { Session } from '../src/session.ts';
 import { codeBits } from './inspect.ts';
-import { withVcpu } from './places.ts';
-import { symbolsOf, vcpuReader } from './symbols.ts';
+import { withVcpu } from '../src/inspect/places.ts';
+import { symbolsOf, vcpuReader } from '../src/inspect/symbols.ts';
 
 /**
  * Frames of `vcpu`, the innermost first. Changes nothing that a guest could see.

@@ -9,6 +9,8 @@ export interface ShrinkOptions {
   readonly maxTries?: number;
   /** Called when a smaller list was found to fail. */
   readonly onSmaller?: (length: number, tries: number) => void;
+  /** Looked at between tries: true ends the work with what there is. */
+  readonly isStopped?: () => boolean;
 }
 
 export interface Shrunk<T> {
@@ -25,7 +27,7 @@ export interface Shrunk<T> {
 export async function shrink<T>(
   list: readonly T[],
   fails: (candidates: readonly (readonly T[])[]) => Promise<number>,
-  { maxTries = 1000, onSmaller = () => {} }: ShrinkOptions = {},
+  { maxTries = 1000, onSmaller = () => {}, isStopped = () => false }: ShrinkOptions = {},
 ): Promise<Shrunk<T>> {
   let current = list;
   let parts = 2;
@@ -35,13 +37,14 @@ export async function shrink<T>(
     if ((await fails([[]])) === 0) return { list: [], tries, minimal: true };
   }
   while (current.length >= 2) {
-    if (tries >= maxTries) return { list: current, tries, minimal: false };
+    if (tries >= maxTries || isStopped()) return { list: current, tries, minimal: false };
     const pieces = split(current, parts);
     const complements = parts === 2 ? [] : pieces.map((_, i) => pieces.flatMap((piece, j) => (i === j ? [] : piece)));
     const all = [...pieces, ...complements];
     const candidates = all.slice(0, maxTries - tries);
     tries += candidates.length;
     const found = await fails(candidates);
+    if (found < 0 && isStopped()) return { list: current, tries, minimal: false };
     if (found < 0 && candidates.length < all.length) return { list: current, tries, minimal: false };
     if (found >= 0) {
       current = candidates[found];

@@ -3,7 +3,7 @@ import { type AgentWorld, evaluate } from '../src/debug/agent-expression.ts';
 import { fromLittle, type RegisterSet } from '../src/debug/registers.ts';
 import { type PointKind, type PointRequest, processOf, type Stopped, threadId, threadOf } from '../src/debug/target.ts';
 import type { Session } from '../src/session.ts';
-import { contents, currentVcpu, translate } from './places.ts';
+import { contents, currentVcpu, translate } from '../src/inspect/places.ts';
 import type { Hit, Interest } from './scan.ts';
 
 const MAX_POINTS = 1000;

@@ -6,7 +6,7 @@ import { type CpuState, EFER } from '../src/cpu/state.ts';
 import type { Domain } from '../src/hypervisor/domain.ts';
 import type { Vcpu } from '../src/hypervisor/vcpu.ts';
 import type { Session } from '../src/session.ts';
-import { contents, currentVcpu, translate, withVcpu } from './places.ts';
+import { contents, currentVcpu, translate, withVcpu } from '../src/inspect/places.ts';
 
 /** `auto`: 32 bits for a guest whose kernel is a 32-bit ELF image and that has not gone to long mode. */
 export type Architecture = 'auto' | 'i386' | 'x86-64';

@@ -10,7 +10,7 @@ import { parseMemory, writeText } from './memory-text.ts';
 import type { MonitorCommand } from './monitor.ts';
 import { findWrite } from './queries.ts';
 import { approach } from './scan.ts';
-import { symbolIn, symbolsOf } from './symbols.ts';
+import { symbolIn, symbolsOf } from '../src/inspect/symbols.ts';
 import type { Timeline } from './timeline.ts';
 
 /** What the commands need of the debugger's target. */

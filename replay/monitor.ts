@@ -5,7 +5,7 @@ import type { Session } from '../src/session.ts';
 import { ToolstackError } from '../src/toolstack/domains.ts';
 import { backtrace, frameText } from './backtrace.ts';
 import { parseMemory } from './memory-text.ts';
-import { contents, translatePhysical } from './places.ts';
+import { contents, translatePhysical } from '../src/inspect/places.ts';
 
 /** What commands see. */
 export interface MonitorWorld {

@@ -2,7 +2,7 @@
 import type { WatchedBytes } from '../src/cpu/engine/debug-taps.ts';
 import type { Vcpu } from '../src/hypervisor/vcpu.ts';
 import type { Session } from '../src/session.ts';
-import { contents, translate, translatePhysical } from './places.ts';
+import { contents, translate, translatePhysical } from '../src/inspect/places.ts';
 import { findLast, type Hit } from './scan.ts';
 import { finish } from './step.ts';
 import type { Timeline } from './timeline.ts';

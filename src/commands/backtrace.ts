@@ -12,7 +12,7 @@ import { livingEnd } from '../../replay/ends.ts';
 import { guestSymbols } from '../../replay/guest-symbols.ts';
 import { registersText } from '../../replay/inspect.ts';
 import { parseMark } from '../../replay/mark.ts';
-import { withVcpu } from '../../replay/places.ts';
+import { withVcpu } from '../inspect/places.ts';
 import type { Timeline } from '../../replay/timeline.ts';
 import { STATUS, wholeNumber, withRecording } from './common.ts';
 import { addTimelineOptions, domainNamed, openTimeline, type TimelineArguments } from './timeline.ts';

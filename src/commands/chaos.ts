@@ -9,11 +9,14 @@ import { grouped } from '../log/print.ts';
 import { meanTicksFor, type Perturbation } from '../machine/chaos.ts';
 import { shrink, type Shrunk } from '../../replay/chaos-shrink.ts';
 import { STATUS, wholeNumber } from './common.ts';
+import { CONDITION_HELP } from './when.ts';
 
 interface ChaosOptions {
   script: string;
   runs: number;
   fail?: string;
+  domain?: string;
+  symbols?: string;
   jobs?: number;
   seed: number;
   out: string;
@@ -40,7 +43,9 @@ export function describeChaos(command: Command): void {
     )
     .requiredOption('--script <file>', 'drives the consoles, as for record')
     .option('--runs <n>', 'how many runs', wholeNumber, 100)
-    .option('--fail <condition>', 'counts as a failure too: console:"TEXT", or event KIND FIELD=VALUE')
+    .option('--fail <condition>', 'counts as a failure too: any condition of rexen when, looked at while it runs')
+    .option('--domain <name>', 'whose registers and memory the condition means; default the first domain')
+    .option('--symbols <elf>', "an ELF image with that domain's symbols; default its own, Linux's from its memory")
     .option('--jobs <n>', 'runs at the same time; default one a processor', wholeNumber)
     .option('--seed <n>', 'seed of the first run', wholeNumber, 1)
     .option('--out <dir>', 'where recordings go', 'recordings/chaos')
@@ -51,7 +56,15 @@ export function describeChaos(command: Command): void {
     .option('--json', 'the result as one JSON object')
     .addHelpText(
       'after',
-      '\nExit status: 0 no run failed, 3 at least one did.\n\nExample:\n  rexen chaos race.cfg --script race.script --runs 50',
+      `
+Conditions:
+${CONDITION_HELP.replace('after every instruction, which takes its time', "whenever a vcpu's run ends: at the end of its turn, at exits and interrupts")}An event stands alone, or beside others with ||.
+
+Ctrl-C ends the search and keeps what was found. Exit status: 0 no run failed, 3 at least one did, 130 interrupted.
+
+Example:
+  rexen chaos race.cfg --script race.script --runs 50
+  rexen chaos race.cfg --script race.script --fail 'u64(next_ticket) > 320 || rip == sold_twice'`,
     )
     .action(async (paths: string[], options: ChaosOptions) => {
       process.exitCode = await chaos(paths, options);
@@ -64,29 +77,36 @@ async function chaos(paths: string[], options: ChaosOptions): Promise<number> {
     script: { text: readText(options.script, 'script'), file: options.script },
     machine: options.pcpus === undefined ? {} : { pcpus: options.pcpus },
     fail: options.fail,
+    domain: options.domain,
+    symbols: options.symbols,
     maxTicks: options.maxTicks,
   };
   // What is wrong with the files is said here, once.
   loadSearch(text, (warning) => process.stderr.write(`rexen: ${warning}\n`));
   const jobs = Math.max(1, Math.min(options.jobs ?? processors(), 64));
   const regular = await baseline(text);
+  if (regular.missing.length > 0) throw new Error(`the guest has no symbol ${regular.missing[0]}; see --symbols`);
   const maxTicks = options.maxTicks ?? 10 * regular.ticks;
   const pool: Pool = new WorkerPool(new URL('../host/chaos-worker.ts', import.meta.url), { ...text, maxTicks }, jobs);
   try {
     const started = hostSeconds();
-    const failing = await search(pool, regular, options);
+    const { failing, finished, interrupted } = await search(pool, regular, options);
     const least = failing.toSorted((a, b) => a.perturbations.length - b.perturbations.length)[0];
+    const shrinks = least !== undefined && options.shrink && !interrupted;
     const result = {
       failing,
+      finished,
+      interrupted,
       regular,
-      shrunk: least && options.shrink ? await shrinkRun(pool, least, jobs, options.out) : undefined,
+      shrunk: shrinks ? await shrinkRun(pool, least, jobs, options.out) : undefined,
       seconds: hostSeconds() - started,
     };
     const out = new Output();
     if (options.json) out.line(JSON.stringify(resultJson(result, options)));
     else for (const line of resultLines(result, options)) out.line(line);
     await out.flush();
-    return failing.length > 0 ? STATUS.CRASHED : STATUS.OK;
+    if (failing.length > 0) return STATUS.CRASHED;
+    return interrupted ? STATUS.INTERRUPTED : STATUS.OK;
   } finally {
     await pool.close();
   }
@@ -102,7 +122,14 @@ async function baseline(text: ChaosSearchText): Promise<ChaosRun> {
   }
 }
 
-async function search(pool: Pool, { ticks }: ChaosRun, options: ChaosOptions): Promise<Failing[]> {
+interface Searched {
+  readonly failing: Failing[];
+  /** Runs that came to their end. */
+  readonly finished: number;
+  readonly interrupted: boolean;
+}
+
+async function search(pool: Pool, { ticks }: ChaosRun, options: ChaosOptions): Promise<Searched> {
   const progress = new Progress();
   const failing: Failing[] = [];
   let finished = 0;
@@ -110,7 +137,11 @@ async function search(pool: Pool, { ticks }: ChaosRun, options: ChaosOptions): P
   const early = new Promise<void>((done) => {
     enough = done;
   });
-  const interrupt = () => enough();
+  let interrupted = false;
+  const interrupt = () => {
+    interrupted = true;
+    enough();
+  };
   process.once('SIGINT', interrupt);
   const runs = Array.from({ length: options.runs }, async (_, i) => {
     const seed = (options.seed + i) >>> 0;
@@ -129,7 +160,7 @@ async function search(pool: Pool, { ticks }: ChaosRun, options: ChaosOptions): P
     pool.drop();
     progress.done();
   }
-  return failing.toSorted((a, b) => a.seed - b.seed);
+  return { failing: failing.toSorted((a, b) => a.seed - b.seed), finished, interrupted };
 }
 
 function bar(done: number, all: number, text: string): string {
@@ -163,7 +194,22 @@ async function shrinkRun(pool: Pool, from: Failing, jobs: number, folder: string
   const onSmaller = (length: number) => {
     fewest = length;
   };
-  const shrunk = await shrink(from.perturbations, fails, { onSmaller });
+  // Ctrl-C keeps what is the smallest so far.
+  let stopped = false;
+  let stop = (): void => {};
+  const asked = new Promise<number>((done) => {
+    stop = () => {
+      stopped = true;
+      done(-1);
+    };
+  });
+  process.once('SIGINT', stop);
+  const shrunk = await shrink(from.perturbations, (candidates) => Promise.race([fails(candidates), asked]), {
+    onSmaller,
+    isStopped: () => stopped,
+  });
+  process.removeListener('SIGINT', stop);
+  pool.drop();
   progress.done();
   const file = `${folder}/seed-${seed}-shrunk.rxn`;
   return { ...shrunk, from, run: await candidate(shrunk.list, file), file };
@@ -171,6 +217,8 @@ async function shrinkRun(pool: Pool, from: Failing, jobs: number, folder: string
 
 interface ChaosResult {
   readonly failing: readonly Failing[];
+  readonly finished: number;
+  readonly interrupted: boolean;
   readonly regular: ChaosRun;
   readonly shrunk: ShrunkRun | undefined;
   readonly seconds: number;
@@ -186,9 +234,11 @@ function nextCommands({ failing, shrunk }: ChaosResult): { debug: string; replay
 }
 
 function resultJson(result: ChaosResult, { runs }: ChaosOptions): object {
-  const { failing, regular, shrunk, seconds } = result;
+  const { failing, finished, interrupted, regular, shrunk, seconds } = result;
   return {
-    runs,
+    runs: finished,
+    asked: runs,
+    interrupted,
     failed: failing.length,
     failsWithoutChaos: regular.failure !== undefined,
     ticks: regular.ticks,
@@ -217,10 +267,11 @@ function resultJson(result: ChaosResult, { runs }: ChaosOptions): object {
 }
 
 function resultLines(result: ChaosResult, { runs }: ChaosOptions): string[] {
-  const { failing, regular, shrunk, seconds } = result;
+  const { failing, finished, interrupted, regular, shrunk, seconds } = result;
   const lines: string[] = [];
   if (regular.failure) lines.push(`it fails without chaos too: ${regular.failure.message}`);
-  lines.push(`${failing.length} of ${runs} runs failed, in ${seconds.toFixed(1)} s`);
+  if (interrupted) lines.push(`interrupted: ${finished} of ${runs} runs came to their end`);
+  lines.push(`${failing.length} of ${finished} runs failed, in ${seconds.toFixed(1)} s`);
   for (const { file, failure, perturbations } of failing) {
     lines.push(`  ${file}  ${failure!.message} (${grouped(perturbations.length)} irregularities)`);
   }

@@ -16,7 +16,7 @@ import { disassemblyText, registersText } from '../../replay/inspect.ts';
 import { lanes, moments } from '../../replay/lanes.ts';
 import { ReplaySession } from '../../replay/session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
-import { symbolIn } from '../../replay/symbols.ts';
+import { symbolIn } from '../inspect/symbols.ts';
 import { DEFAULT_WALLCLOCK_MS, startRecording, submitWallclock } from '../host/start.ts';
 import { bytesText, STATUS, XEN_NAMES } from './common.ts';
 

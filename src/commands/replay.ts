@@ -9,7 +9,7 @@ import type { Session } from '../session.ts';
 import { divergenceText, divergenceToJson } from '../../replay/divergence.ts';
 import { type ReplayResult, ReplaySession } from '../../replay/session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
-import { symbolIn } from '../../replay/symbols.ts';
+import { symbolIn } from '../inspect/symbols.ts';
 import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
 
 interface ReplayOptions {

@@ -5,6 +5,7 @@ import { sessionConfig, type SessionDomain } from '../session.ts';
 import { type FailCondition, FailWatch } from './chaos-watch.ts';
 import { FileSink, MemoryFile } from './files.ts';
 import type { ImageTable } from './images.ts';
+import type { Subject } from './live-condition.ts';
 import { recordSession } from './recorder.ts';
 import { type Script, ScriptRunner } from './script.ts';
 import { DEFAULT_WALLCLOCK_MS, startRecording, submitDisks, submitWallclock } from './start.ts';
@@ -16,6 +17,8 @@ export interface ChaosSearch {
   readonly machine: Partial<MachineConfig>;
   readonly script: Script;
   readonly fail: FailCondition | undefined;
+  /** Whose registers and memory the condition means. */
+  readonly subject: Subject;
   readonly maxTicks: number | undefined;
 }
 
@@ -40,6 +43,8 @@ export interface ChaosRun {
   readonly digest: string;
   /** Those that the run came to. */
   readonly perturbations: readonly Perturbation[];
+  /** Names in the condition that the guest has no symbol for. */
+  readonly missing: readonly string[];
 }
 
 export async function chaosRun(search: ChaosSearch, job: ChaosJob): Promise<ChaosRun> {
@@ -52,9 +57,11 @@ export async function chaosRun(search: ChaosSearch, job: ChaosJob): Promise<Chao
   const file = new MemoryFile();
   const { session, writer } = startRecording(config, images, file, title);
   session.log.addSink(watch);
+  watch.attach(session, search.subject);
   submitWallclock(session.machine.door, DEFAULT_WALLCLOCK_MS);
   submitDisks(session, config);
   const result = await recordSession(session, { writer, script, maxTicks: search.maxTicks });
+  watch.end();
   const failure = failureOf(watch, script.unmet);
   if (failure && job.output !== undefined) {
     const sink = new FileSink(job.output);
@@ -62,11 +69,17 @@ export async function chaosRun(search: ChaosSearch, job: ChaosJob): Promise<Chao
     sink.close();
   }
   const { ticks, events, digest } = result;
-  return { failure, ticks, events, digest, perturbations: session.machine.chaos?.begun() ?? [] };
+  const perturbations = session.machine.chaos?.begun() ?? [];
+  return { failure, ticks, events, digest, perturbations, missing: watch.missing };
 }
 
 function failureOf({ met, crash }: FailWatch, unmet: string | undefined): ChaosFailure | undefined {
-  if (met) return { why: 'condition', message: `the condition held at tick ${met.tick}`, at: `#${met.seq}` };
+  if (met)
+    return {
+      why: 'condition',
+      message: `the condition held at tick ${met.tick}`,
+      at: met.seq === undefined ? String(met.tick) : `#${met.seq}`,
+    };
   if (crash) return { why: 'crashed', message: `domain ${crash.domain} crashed`, at: `#${crash.seq}` };
   return unmet === undefined ? undefined : { why: 'expect-not-met', message: unmet, at: 'end' };
 }

@@ -1,64 +1,107 @@
 /**
- * What counts as a failure of a run under chaos, beside a crash and an unmet `expect`; as in `rexen when`:
- *
- *     console:"TEXT"               a console has printed this
- *     event KIND FIELD=VALUE …     an event, with fields that have these values
+ * What counts as a failure of a run under chaos, beside a crash and an unmet `expect`: any condition of `rexen when`.
+ * What is on the log is found there, to the event; all else is looked at while the session runs (`live-condition.ts`).
  */
+import { ConsoleText, matchesEvent } from '../inspect/condition/event-match.ts';
+import type { Node } from '../inspect/condition/node.ts';
+import { parseCondition } from '../inspect/condition/parse.ts';
+import { planOf } from '../inspect/condition/plan.ts';
 import { blobStart, type LogSink, type RecordBatch } from '../log/append.ts';
 import { decodeRecord } from '../log/decode.ts';
 import type { MachineEvent } from '../log/event.ts';
 import { KIND, type KindName } from '../log/kinds.ts';
-import { eventToJson } from '../log/print.ts';
 import { RECORD_WORDS } from '../log/record.ts';
-import { kindNamed } from '../log/select.ts';
+import type { Session } from '../session.ts';
+import { LiveCondition, type Subject } from './live-condition.ts';
 
-export type FailCondition =
-  | { readonly kind: 'console'; readonly text: string }
-  | { readonly kind: 'event'; readonly name: KindName; readonly fields: Readonly<Record<string, string>> };
+/** One of these is enough. */
+export interface FailCondition {
+  readonly text: string;
+  /** Single events and texts. */
+  readonly logged: readonly Extract<Node, { kind: 'console' | 'event' }>[];
+  readonly live: readonly Node[];
+}
 
 /** @throws RangeError for people */
 export function parseFailCondition(text: string): FailCondition {
-  const [, words] = /^console:(.+)$/s.exec(text.trim()) ?? [];
-  if (words !== undefined) return { kind: 'console', text: unquoted(words) };
-  const [, name, rest] = /^event[\s:](\S+)\s*(.*)$/s.exec(text.trim()) ?? [];
-  if (name === undefined) {
-    throw new RangeError(
-      `"${text.slice(0, 60)}" is no condition for a run; such as: console:"BUG", event domain-shutdown reason=crash`,
-    );
+  const logged: FailCondition['logged'][number][] = [];
+  const live: Node[] = [];
+  for (const each of alternatives(parseCondition(text))) {
+    if (each.kind === 'console' || each.kind === 'event') logged.push(each);
+    else if (hasEvent(each)) {
+      throw new RangeError(
+        'an event cannot be joined with other conditions while a session runs: let it stand alone, or beside others with ||',
+      );
+    } else live.push(each);
   }
-  const fields = rest
-    .split(/\s+/)
-    .filter(Boolean)
-    .map((part) => {
-      const [, field, value] = /^([\w-]+)=(.*)$/s.exec(part) ?? [];
-      if (field === undefined) throw new RangeError(`"${part}" is no FIELD=VALUE`);
-      return [field, value] as const;
-    });
-  return { kind: 'event', name: kindNamed(name), fields: Object.fromEntries(fields) };
+  return { text, logged, live };
 }
 
-function unquoted(text: string): string {
-  if (!text.startsWith('"')) return text;
-  try {
-    return JSON.parse(text) as string;
-  } catch {
-    throw new RangeError(`the text in ${text.slice(0, 60)} lacks its closing quote`);
-  }
+function alternatives(node: Node): Node[] {
+  if (node.kind !== 'binary' || node.operator !== '||') return [node];
+  return [...alternatives(node.left), ...alternatives(node.right)];
 }
 
-/** Looks for the first crash, and for the first event at which `condition` holds. */
+function hasEvent(node: Node): boolean {
+  if (node.kind === 'binary') return hasEvent(node.left) || hasEvent(node.right);
+  return node.kind === 'event' || (node.kind === 'unary' && hasEvent(node.operand));
+}
+
+/** True for a condition that is not looked at after every instruction that could make it true. */
+export function isSampled({ live }: FailCondition): boolean {
+  return live.some((each) => planOf(each, () => 0n).always);
+}
+
+/** Where the condition held. */
+export interface Met {
+  readonly tick: number;
+  /** Number of the event that it is, if it is one. */
+  readonly seq: number | undefined;
+}
+
+/** Looks for the first crash, and for the first place at which `condition` holds. */
 export class FailWatch implements LogSink {
   crash: MachineEvent | undefined;
-  met: MachineEvent | undefined;
-  readonly #condition: FailCondition | undefined;
+  readonly #logged: readonly {
+    readonly atom: FailCondition['logged'][number];
+    readonly text: ConsoleText | undefined;
+  }[];
+  readonly #live: readonly Node[];
   readonly #kinds: ReadonlySet<number>;
-  readonly #tails = new Map<number, string>();
+  #event: MachineEvent | undefined;
+  #conditions: readonly LiveCondition[] = [];
 
   constructor(condition: FailCondition | undefined) {
-    this.#condition = condition;
-    const kinds: KindName[] = condition?.kind === 'console' ? ['console-output', 'console-io'] : [];
-    if (condition?.kind === 'event') kinds.push(condition.name);
+    const { logged = [], live = [] } = condition ?? {};
+    this.#live = live;
+    this.#logged = logged.map((atom) => ({ atom, text: atom.kind === 'console' ? new ConsoleText(atom) : undefined }));
+    const kinds = logged.flatMap((atom): KindName[] =>
+      atom.kind === 'event' ? [atom.name] : ['console-output', 'console-io'],
+    );
     this.#kinds = new Set(['domain-shutdown' as const, ...kinds].map((name) => KIND[name]));
+  }
+
+  /** For what has to be looked at while the session runs. */
+  attach(session: Session, subject: Subject): void {
+    this.#conditions = this.#live.map((node) => new LiveCondition(session, node, subject));
+  }
+
+  /** Call it when the session is over. */
+  end(): void {
+    for (const each of this.#conditions) each.end();
+  }
+
+  /** Names in the condition that the guest has no symbol for, as far as it came. */
+  get missing(): readonly string[] {
+    return this.#conditions.flatMap(({ missing }) => missing);
+  }
+
+  get met(): Met | undefined {
+    const ticks = this.#conditions.flatMap(({ met }) => (met === undefined ? [] : [met]));
+    const tick = Math.min(...ticks);
+    const event = this.#event;
+    if (event && event.tick <= tick) return { tick: event.tick, seq: event.seq };
+    return ticks.length > 0 ? { tick, seq: undefined } : undefined;
   }
 
   batch(batch: RecordBatch): void {
@@ -71,23 +114,9 @@ export class FailWatch implements LogSink {
 
   #look(event: MachineEvent): void {
     if (event.kind === 'domain-shutdown' && event.reason === 'crash') this.crash ??= event;
-    const condition = this.#condition;
-    if (!condition || this.met) return;
-    if (condition.kind === 'console' ? this.#printed(event, condition.text) : matches(event, condition)) {
-      this.met = event;
+    if (this.#event) return;
+    for (const { atom, text } of this.#logged) {
+      if (text ? text.count(event) > 0 : atom.kind === 'event' && matchesEvent(event, atom)) this.#event = event;
     }
   }
-
-  #printed(event: MachineEvent, text: string): boolean {
-    if (event.kind !== 'console-output' && event.kind !== 'console-io') return false;
-    const all = (this.#tails.get(event.domain) ?? '') + Buffer.from(event.bytes).toString('utf8');
-    this.#tails.set(event.domain, all.slice(-text.length));
-    return all.includes(text);
-  }
-}
-
-function matches(event: MachineEvent, { name, fields }: FailCondition & { kind: 'event' }): boolean {
-  if (event.kind !== name) return false;
-  const json = eventToJson(event);
-  return Object.entries(fields).every(([field, value]) => String(json[field]) === value);
 }

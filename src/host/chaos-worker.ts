@@ -3,7 +3,8 @@ import './v8.ts';
 import { parentPort, workerData } from 'node:worker_threads';
 import { type ChaosJob, chaosRun, type ChaosSearch } from './chaos-run.ts';
 import { parseFailCondition } from './chaos-watch.ts';
-import { ImageTable } from './images.ts';
+import { elfSymbols } from '../debug/symbols/elf-symbols.ts';
+import { ImageTable, readImage } from './images.ts';
 import { parseScript } from './script.ts';
 import { createdConfigs } from './script-set.ts';
 import { loadDomains, loadLater } from './start.ts';
@@ -15,6 +16,10 @@ export interface ChaosSearchText {
   readonly script: { readonly text: string; readonly file: string };
   readonly machine: Partial<MachineConfig>;
   readonly fail: string | undefined;
+  /** Domain whose registers and memory `fail` means; the first one by default. */
+  readonly domain: string | undefined;
+  /** Path of an ELF image with its symbols. */
+  readonly symbols: string | undefined;
   readonly maxTicks: number | undefined;
 }
 
@@ -23,8 +28,15 @@ export function loadSearch(text: ChaosSearchText, warn: (text: string) => void):
   const images = new ImageTable();
   const script = parseScript(text.script.text, text.script.file);
   const started = loadDomains(text.paths, images, warn);
+  const domains = [...started, ...loadLater(createdConfigs([script]), started, images, warn)];
+  const names = domains.map(({ config: { name } }) => name);
+  const domain = text.domain ?? names[0]!;
+  if (!names.includes(domain)) throw new Error(`there is no domain ${domain}; there are: ${names.join(', ')}`);
+  const symbols = text.symbols === undefined ? undefined : elfSymbols(readImage(text.symbols, 'symbols'));
+  if (text.symbols !== undefined && !symbols) throw new Error(`${text.symbols} has no symbols`);
   return {
-    domains: [...started, ...loadLater(createdConfigs([script]), started, images, warn)],
+    domains,
+    subject: { domain, symbols },
     images,
     machine: text.machine,
     script,

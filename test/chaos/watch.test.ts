@@ -21,7 +21,8 @@ describe('a failure is seen', () => {
       log.emitAt(1, 0, 'console-output', { bytes: bytes('G?') });
       log.emitAt(2, 0, 'console-output', { bytes: bytes('G!') });
     };
-    expect(watch('console:"BUG"', emit).met).toMatchObject({ domain: 2, seq: 3 });
+    expect(watch('console:"BUG"', emit).met).toMatchObject({ tick: 5, seq: 3 });
+    expect(watch('console:"BUGG" || event halt || console:"G?"', emit).met).toMatchObject({ seq: 2 });
     expect(watch('console:"BUGG"', emit).met).toBeUndefined();
   });
 
@@ -42,7 +43,8 @@ describe('a failure is seen', () => {
 });
 
 test.each([
-  ['rip == 5', 'no condition for a run'],
+  ['event halt && u8(5) == 1', 'an event cannot be joined'],
+  ['rip = 5', 'write =='],
   ['event nonsense', 'no event kind'],
   ['event halt x', 'no FIELD=VALUE'],
   ['console:"open', 'closing quote'],

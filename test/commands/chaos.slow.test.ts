@@ -1,8 +1,9 @@
 /** `rexen chaos` on the guest that sells tickets without a lock. */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EventLog } from '../../src/log/append.ts';
 import type { Ticks } from '../../src/base/ticks.ts';
@@ -118,8 +119,48 @@ describe('rexen chaos', () => {
   });
 
   it('says what is wrong with a condition before anything runs', () => {
-    const run = rexen('chaos', write('x.cfg', text('hello')), '--script', write('x', 'end\n'), '--fail', 'rip == 5');
+    const run = rexen('chaos', write('x.cfg', text('hello')), '--script', write('x', 'end\n'), '--domain', 'race');
     expect(run.status).toBe(1);
-    expect(run.err).toContain('no condition for a run');
+    expect(run.err).toContain('there is no domain race');
+    const wrong = (fail: string) =>
+      rexen('chaos', write('x.cfg', text('hello')), '--script', write('x', 'end\n'), '--fail', fail);
+    expect(wrong('rip = 5').err).toMatch(/write ==\n {2}rip = 5\n {6}\^/);
+    expect(wrong('u8(nowhere) == 1').err).toContain('no symbol nowhere');
+  });
+
+  it('looks at memory and instructions while it runs, and names the place that rexen when finds', () => {
+    const config = write('race2.cfg', text('race'));
+    const script = write('race2.script', 'expect "each sold once"\n');
+    const fail = 'rip == sold_twice && u8(sold_by + rsi) != 0 && u64(next_ticket) < 320';
+    const options = ['--script', script, '--runs', '60', '--first', '--no-shrink', '--out', 'w', '--json'];
+    const run = rexen('chaos', config, ...options, '--fail', fail);
+    expect(run.status, run.err).toBe(3);
+    const { failures } = JSON.parse(run.out) as Found;
+    expect(failures.length).toBeGreaterThan(0);
+    for (const { file, why, at } of failures) {
+      expect(why).toBe('condition');
+      expect(JSON.parse(rexen('replay', file, '--json').out)).toMatchObject({ verified: true, whole: true });
+      expect(JSON.parse(rexen('when', file, fail, '--json').out)).toMatchObject({ found: true, tick: Number(at) });
+    }
+  });
+
+  it('keeps what it has found when it is interrupted', async () => {
+    const config = write('race3.cfg', text('race'));
+    const script = write('race3.script', 'expect "each sold once"\n');
+    const args = ['chaos', config, '--script', script, '--runs', '100000', '--out', 'i', '--json'];
+    const child = spawn(process.execPath, [join(projectRoot, 'src/main.ts'), ...args], { cwd: folder });
+    let out = '';
+    child.stdout.on('data', (bytes) => {
+      out += String(bytes);
+    });
+    const ended = new Promise<number | null>((done) => child.once('exit', done));
+    while (!existsSync(join(folder, 'i')) || readdirSync(join(folder, 'i')).length === 0) await sleep(100);
+    child.kill('SIGINT');
+    expect(await ended).toBe(3);
+    const { interrupted, runs, failures } = JSON.parse(out) as Found & { interrupted: boolean; runs: number };
+    expect(interrupted).toBe(true);
+    expect(runs).toBeLessThan(100_000);
+    expect(failures.length).toBeGreaterThan(0);
+    for (const { file } of failures) expect(rexen('replay', file).status).toBe(0);
   });
 });

@@ -2,16 +2,14 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { elfSymbols } from '../../src/debug/symbols/elf-symbols.ts';
 import { selectEvents } from '../../src/log/select.ts';
-import { parseCondition } from '../../replay/condition.ts';
 import { livingEnd } from '../../replay/ends.ts';
 import { compareMarks, markText, parseMark } from '../../replay/mark.ts';
 import { parseMemory } from '../../replay/memory-text.ts';
-import { contents, translate } from '../../replay/places.ts';
+import { contents, translate } from '../../src/inspect/places.ts';
 import { bytesOf, vcpuOf, whoWrote } from '../../replay/queries.ts';
 import { findFirst, findLast } from '../../replay/scan.ts';
 import { finish, slotOf, stepBackward, stepForward, trace } from '../../replay/step.ts';
 import { Timeline } from '../../replay/timeline.ts';
-import { firstWhen } from '../../replay/when.ts';
 import { placeDigest, recordGuests } from '../snapshot/support.ts';
 import { smallGuest } from '../support/images.ts';
 
@@ -21,7 +19,6 @@ const end = livingEnd(recording);
 const symbols = elfSymbols(new Uint8Array(readFileSync(smallGuest('race'))))!;
 const counter = { domain: 1, vcpu: 0, address: symbols.address('next_ticket')!, length: 8 };
 const sell = symbols.address('sell')!;
-const subject = { domain: 1, vcpu: 0 };
 
 function counterNow(timeline: Timeline): bigint {
   const bytes = contents(timeline.session, bytesOf(timeline.session, counter));
@@ -165,41 +162,6 @@ describe('who wrote, and when', () => {
     const code = { domain: 1, vcpu: 0, address: sell, length: 4 };
     expect(whoWrote(timeline, code, end)).toBeUndefined();
     expect(() => whoWrote(timeline, { ...code, address: 0xffff_f000_0000_0000n }, end)).toThrow(/not mapped/);
-  });
-
-  it('a condition on memory holds from the tick after the store on', () => {
-    const timeline = new Timeline(recording, made.build);
-    for (const { tick, value } of values.slice(1, 4)) {
-      const condition = parseCondition(`mem(next_ticket) >= ${value}`, (name) => symbols.address(name));
-      expect(firstWhen(timeline, condition, subject)).toEqual({ tick });
-      expect(timeline.tick).toBe(tick);
-    }
-    const never = parseCondition('mem(next_ticket) == 100000', (name) => symbols.address(name));
-    expect(firstWhen(timeline, never, subject)).toBeUndefined();
-    const last = parseCondition('mem(next_ticket) == 320', (name) => symbols.address(name));
-    expect(firstWhen(timeline, last, subject)).toBeDefined();
-  });
-
-  it('a condition at an instruction looks at registers and memory there', () => {
-    const timeline = new Timeline(recording, made.build);
-    const address = (name: string) => symbols.address(name);
-    const mark = firstWhen(timeline, parseCondition('rip == sell && mem(next_ticket) == 7', address), subject)!;
-    timeline.seek(mark.tick);
-    expect(counterNow(timeline)).toBe(7n);
-    expect(() => firstWhen(timeline, parseCondition('rax == 5', address), subject)).toThrow(/rip == ADDRESS/);
-    expect(() => parseCondition('rip == nowhere', address)).toThrow('no symbol nowhere');
-    expect(() => parseCondition('foo', address)).toThrow(RangeError);
-    expect(() => parseCondition('mem(1,3) == 1', address)).toThrow(RangeError);
-  });
-
-  it('events and words are found on the log', () => {
-    const timeline = new Timeline(recording, made.build);
-    const none = () => undefined;
-    const down = firstWhen(timeline, parseCondition('event domain-shutdown reason=poweroff', none), subject)!;
-    const [event] = selectEvents(recording, { kinds: ['domain-shutdown'] });
-    expect(down).toEqual({ tick: event!.tick, seq: event!.seq });
-    expect(firstWhen(timeline, parseCondition('event domain-shutdown reason=crash', none), subject)).toBeUndefined();
-    expect(firstWhen(timeline, parseCondition('console:"sold once"', none), subject)).toBeDefined();
   });
 });
 

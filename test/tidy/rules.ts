@@ -47,6 +47,17 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/log',
   ],
   'src/debug': ['src/base', 'src/isa', 'src/cpu', 'src/memory', 'src/log'],
+  // Looking into a session, live or replayed, without a trace.
+  'src/inspect': [
+    'src/session.ts',
+    'src/base',
+    'src/isa',
+    'src/cpu',
+    'src/memory',
+    'src/hypervisor',
+    'src/log',
+    'src/debug',
+  ],
   'src/host': ['src'],
   'src/session.ts': ['src'],
   // The composition roots: the command line and the library's front door put src and replay together.
@@ -80,6 +91,7 @@ const ENGINE = [
   'src/snapshot',
   'src/log',
   'src/debug',
+  'src/inspect',
   'replay',
 ];
 

@@ -1,13 +1,13 @@
 /** The symbols of a running guest, wherever they can be had from. */
-import type { Mmu } from '../src/cpu/mmu.ts';
-import { CR0 } from '../src/cpu/state.ts';
-import { elfSymbols } from '../src/debug/symbols/elf-symbols.ts';
-import { kallsyms } from '../src/debug/symbols/kallsyms.ts';
-import { linearReader, type ReadLinear } from '../src/debug/symbols/linear-reader.ts';
-import type { SymbolTable } from '../src/debug/symbols/symbol-table.ts';
-import type { Vcpu } from '../src/hypervisor/vcpu.ts';
-import { PAGE_SIZE } from '../src/memory/frames.ts';
-import type { Session } from '../src/session.ts';
+import type { Mmu } from '../cpu/mmu.ts';
+import { CR0 } from '../cpu/state.ts';
+import { elfSymbols } from '../debug/symbols/elf-symbols.ts';
+import { kallsyms } from '../debug/symbols/kallsyms.ts';
+import { linearReader, type ReadLinear } from '../debug/symbols/linear-reader.ts';
+import type { SymbolTable } from '../debug/symbols/symbol-table.ts';
+import type { Vcpu } from '../hypervisor/vcpu.ts';
+import { PAGE_SIZE } from '../memory/frames.ts';
+import type { Session } from '../session.ts';
 import { withVcpu } from './places.ts';
 
 interface Known {

@@ -1,9 +1,9 @@
 /** Vcpus and their memory, as a debugger looks at them: reading changes nothing, not even a TLB. */
-import type { WatchedBytes } from '../src/cpu/engine/debug-taps.ts';
-import type { Mmu } from '../src/cpu/mmu.ts';
-import type { Vcpu } from '../src/hypervisor/vcpu.ts';
-import { PAGE_SIZE } from '../src/memory/frames.ts';
-import type { Session } from '../src/session.ts';
+import type { WatchedBytes } from '../cpu/engine/debug-taps.ts';
+import type { Mmu } from '../cpu/mmu.ts';
+import type { Vcpu } from '../hypervisor/vcpu.ts';
+import { PAGE_SIZE } from '../memory/frames.ts';
+import type { Session } from '../session.ts';
 
 /** Runs `look` with `vcpu` current in the engine, then makes things as they were. */
 export function withVcpu<T>(session: Session, vcpu: Vcpu, look: () => T): T {
