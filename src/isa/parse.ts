@@ -10,7 +10,7 @@
  *   +------------- map: absent (one byte), 0F, 0F38, 0F3A, V0F, V0F38, V0F3A
  *
  * Attributes: lock; rep repz; d64 f64 i64 o64; cpl0 iopl io umip tsd pce; jump call ret cond system; byte; nomod;
- * w32 (VEX.W is ignored outside 64-bit mode); @feature or @feature/feature256.
+ * now (REX.W does not widen); w32 (VEX.W is ignored outside 64-bit mode); @feature or @feature/feature256.
  */
 import { CONDITIONS } from './conditions.ts';
 import { flagEffects } from './flags.ts';
@@ -21,7 +21,7 @@ const MAPS: readonly string[] = ['0F', '0F38', '0F3A', 'V0F', 'V0F38', 'V0F3A'];
 const PREFIXES: readonly string[] = ['np', '66', 'f3', 'f2'];
 const BLOCK_ENDS: readonly string[] = ['jump', 'call', 'ret', 'cond', 'system'];
 const PRIVILEGES: readonly string[] = ['cpl0', 'iopl', 'io', 'umip', 'tsd', 'pce'];
-const PLAIN: readonly string[] = ['lock', 'rep', 'repz', 'd64', 'f64', 'i64', 'o64', 'byte', 'nomod', 'w32'];
+const PLAIN: readonly string[] = ['lock', 'rep', 'repz', 'd64', 'f64', 'i64', 'o64', 'byte', 'nomod', 'w32', 'now'];
 const MODRM_METHODS = 'CDEGMNPQRSTUVW';
 const REGISTER_METHODS = 'NRTU';
 const SELECTOR = /^([0-9A-F]{2})(?:\/([0-7]))?(?:=([0-9A-F]{2}))?([mr])?(\+r7|\+r|\+cc)?$/i;
@@ -120,6 +120,7 @@ function parseLine(line: string): ParsedRow[] {
     rep: (has('repz') ? 'repz' : has('rep') ? 'rep' : 'none') satisfies RepKind,
     default64: has('d64'),
     force64: has('f64'),
+    ignoresW: has('now'),
     invalid64: has('i64'),
     only64: has('o64'),
     privilege: (words.find((word) => PRIVILEGES.includes(word)) as Privilege | undefined) ?? 'none',

@@ -125,10 +125,12 @@ export interface InstructionRow {
   /** LOCK allowed, if the destination is memory. */
   readonly lockable: boolean;
   readonly rep: RepKind;
-  /** 64-bit mode: operand size 64 unless 66 (push, pop, ...). */
+  /** 64-bit mode: operand size 64 unless 66 (push, pop, near branches as on AMD, ...). */
   readonly default64: boolean;
-  /** 64-bit mode: operand size always 64 (near branches; Intel's behaviour with 66). */
+  /** 64-bit mode: operand size always 64. */
   readonly force64: boolean;
+  /** REX.W does not widen the operation (far pointers on AMD). */
+  readonly ignoresW: boolean;
   readonly invalid64: boolean;
   readonly only64: boolean;
   readonly privilege: Privilege;

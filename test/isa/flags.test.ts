@@ -1,5 +1,5 @@
 /** Flag effects against iced-x86, for every row; shifts differ by count, so their counts are fixed here. */
-import { Decoder as IcedDecoder, type Instruction as IcedInstruction, RflagsBits } from 'iced-x86';
+import { Decoder as IcedDecoder, DecoderOptions, type Instruction as IcedInstruction, RflagsBits } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
 import { AF, CF, DF, flagEffects, IF, OF, PF, SF, ZF } from '../../src/isa/flags.ts';
 import { ROWS } from '../../src/isa/instruction-table.ts';
@@ -55,7 +55,7 @@ function icedEffects(iced: IcedInstruction): FlagEffects {
 }
 
 function difference(row: InstructionRow): string | null {
-  const decoder = new IcedDecoder(row.invalid64 ? 32 : 64, encodingsOf(row)[0]!, 0);
+  const decoder = new IcedDecoder(row.invalid64 ? 32 : 64, encodingsOf(row)[0]!, DecoderOptions.AMD);
   const iced = decoder.decode();
   const theirs = icedEffects(iced);
   iced.free();

@@ -36,8 +36,9 @@ for (const name of ['FXSAVE', 'FXRSTOR', 'XSAVE', 'XRSTOR', 'XSAVEOPT', 'XSAVEC'
   (WITH_W as Record<string, string>)[name] = `${name}64`;
 }
 const PLAIN: Readonly<Record<string, readonly string[]>> = {
-  LOOPZ: ['LOOPE'],
-  LOOPNZ: ['LOOPNE'],
+  // F2 and F3 decide between the two, which iced does not know.
+  LOOPZ: ['LOOPE', 'LOOPNE'],
+  LOOPNZ: ['LOOPNE', 'LOOPE'],
   XLAT: ['XLATB'],
   FWAIT: ['WAIT'],
   CALLF: ['CALL'],

@@ -129,7 +129,8 @@ export class HostCalls {
     this.#cpu.length = insn.length;
     const segment = insn.memory.segment;
     const operand = this.#cpu.effectiveOffset(insn) + (segment >= SEG.FS ? s.base(segment) : 0n);
-    if (insn.hasMem && BigInt.asUintN(64, operand) === linear) return segment === SEG.SS ? VECTOR.SS : VECTOR.GP;
+    const isOperand = BigInt.asUintN(64, operand) === linear || insn.row.mnemonic.startsWith('BT');
+    if (insn.hasMem && isOperand) return segment === SEG.SS ? VECTOR.SS : VECTOR.GP;
     return STACK_MNEMONICS.has(insn.row.mnemonic) ? VECTOR.SS : VECTOR.GP;
   }
 

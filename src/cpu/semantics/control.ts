@@ -8,6 +8,13 @@ import type { Operation, Semantics } from './operation.ts';
 const cut = (o: Operation, target: Expr<'i64'>): Expr<'i64'> =>
   o.size === 16 ? i64.and(target, i64.const(0xffff)) : target;
 
+/** A 64-bit target that is not canonical is a fault of the branch itself, before anything has moved (measured on AMD's). */
+function requireCanonical(o: Operation, target: Local<'i64'>): void {
+  if (o.size !== 64) return;
+  const folded = i64.shr_s(i64.shl(target, i64.const(16)), i64.const(16));
+  o.f.if(i64.ne(folded, target), () => o.raise(13, 0));
+}
+
 function jump(o: Operation): void {
   if (o.size === 16) o.control.jumpTo(cut(o, o.control.targetRip()));
   else o.control.jumpRelative();
@@ -15,7 +22,11 @@ function jump(o: Operation): void {
 
 const jmp: Semantics = (o) => {
   if (o.operands.length === 0) jump(o);
-  else o.control.jumpTo(o.let(o.read(0), 'target'));
+  else {
+    const target = o.let(o.read(0), 'target');
+    requireCanonical(o, target);
+    o.control.jumpTo(target);
+  }
 };
 
 const call: Semantics = (o) => {
@@ -25,13 +36,16 @@ const call: Semantics = (o) => {
     return;
   }
   const target = o.let(o.read(0), 'target');
+  requireCanonical(o, target);
   o.push(o.control.nextRip(true));
   o.control.jumpTo(target);
 };
 
 /** RET [imm16]: the immediate releases stack beyond the return address. */
 const ret: Semantics = (o) => {
-  const target = o.pop(o.size);
+  const target = o.pop(o.size, true);
+  requireCanonical(o, target);
+  o.movePointer(o.size / 8);
   if (o.operands.length > 0) {
     const sp = o.stackPointer(i64.add(i64.load(i32.const(L.GPR + 32)), i64.and(o.fields.imm(), i64.const(0xffff))));
     o.setStackPointer(sp);

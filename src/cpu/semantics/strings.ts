@@ -57,8 +57,9 @@ const iterations: Record<string, (o: Operation) => void> = {
     advance(o, RDI);
   },
   CMPS: (o) => {
-    const a = readElement(o, RSI);
+    // [rDI] first: where both are missing, CR2 says so on AMD's.
     const b = readElement(o, RDI);
+    const a = readElement(o, RSI);
     o.flags.afterSub(o.f, a, b, o.let(i64.sub(a, b)), o.size);
     advance(o, RSI);
     advance(o, RDI);

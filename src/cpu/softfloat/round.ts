@@ -97,9 +97,17 @@ export function roundPack(
   }
   env.roundedUp = increased;
   if (inexact) env.raise(FLAG_INEXACT);
-  if (lead < format.minExp) return zeroOf(format, sign);
-  if (lead > format.maxExp) return infinityOf(format, sign);
+  if (lead < format.minExp || lead > format.maxExp) return packBeyond(env, format, sign, lead > 0);
   return packNormal(format, sign, lead, rounded << BigInt(format.precision - precision));
+}
+
+/** Out of range even after the bias adjustment (FSCALE): inexact, and infinity counts as rounded up (measured). */
+function packBeyond(env: FloatEnv, format: FloatFormat, sign: number, huge: boolean): bigint {
+  if (format === F80) {
+    env.raise(FLAG_INEXACT);
+    env.roundedUp = huge;
+  }
+  return huge ? infinityOf(format, sign) : zeroOf(format, sign);
 }
 
 function packNormal(format: FloatFormat, sign: number, lead: number, significand: bigint): bigint {

@@ -147,6 +147,8 @@ export class SseUnit {
       const wanted = (imm >> (4 + i)) & 1;
       products.push(wanted ? this.binary('mul', format, lane(a, w, base + i), lane(b, w, base + i)) : 0n);
     }
+    // What the products raise without a mask stops before the sums (measured).
+    if (this.env.flags & ~this.env.masks) return 0n;
     if (count === 2) return this.binary('add', format, products[0], products[1]);
     const low = this.binary('add', format, products[0], products[1]);
     const high = this.binary('add', format, products[2], products[3]);

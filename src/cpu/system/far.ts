@@ -73,7 +73,8 @@ export const farCall: SystemInstruction = (cpu, insn) => deliverInNewTask(cpu, (
 
 function call(cpu: ProcessorContext, insn: Instruction): void {
   const { s } = cpu;
-  const size = insn.operandSize / 8;
+  // REX.W widens what is pushed, though not the pointer (measured on AMD's).
+  const size = insn.rexW ? 8 : insn.operandSize / 8;
   const target = farOperand(cpu, insn);
   if (isParagraphMode(s)) {
     const stack = StackView.current(cpu);
@@ -139,6 +140,7 @@ export const farReturn: SystemInstruction = (cpu, insn) => {
   const size = insn.operandSize / 8;
   const release = insn.operandCount > 0 ? insn.imm & 0xffff : 0;
   const stack = StackView.current(cpu);
+  stack.touch(1, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   if (isParagraphMode(s)) {

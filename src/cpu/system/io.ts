@@ -60,7 +60,11 @@ const stringIo =
     const bytes = insn.addressSize / 8;
     const repeats = insn.rep !== 0;
     const count = repeats ? readRegister(s, REG.RCX, bytes) : 1n;
-    if (count === 0n) return Flow.NEXT;
+    if (count === 0n) {
+      // The right to the port is checked all the same (measured on AMD's).
+      requirePort(cpu, s.u16[REG.RDX * 4]!, portSize(insn));
+      return Flow.NEXT;
+    }
     const result = one(cpu, insn, portSize(insn));
     if (result === Exit.RETRY) return Flow.RETRY;
     if (repeats) writeRegister(s, REG.RCX, bytes, count - 1n);

@@ -63,6 +63,7 @@ function returnedFlags(cpu: ProcessorContext, popped: number, size: number, cpl:
 function returnReal(cpu: ProcessorContext, size: number): void {
   const { s } = cpu;
   const stack = StackView.current(cpu);
+  stack.touch(2, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   const flags = Number(stack.pop(size) & 0xffffffffn);
@@ -79,6 +80,7 @@ function returnWithinVm86(cpu: ProcessorContext, size: number): void {
   const virtual = ioplOf(s) < 3;
   if (virtual && (size !== 2 || !(s.cr4 & CR4.VME))) raise(VECTOR.GP, 0);
   const stack = StackView.current(cpu);
+  stack.touch(2, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   const flags = Number(stack.pop(size) & 0xffffffffn);
@@ -100,6 +102,7 @@ function returnWithinVm86(cpu: ProcessorContext, size: number): void {
 function returnProtected(cpu: ProcessorContext, size: number): void {
   const { s } = cpu;
   const stack = StackView.current(cpu);
+  stack.touch(2, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   const flags = Number(stack.pop(size) & 0xffffffffn);
@@ -124,6 +127,7 @@ function returnLong(cpu: ProcessorContext, size: number): void {
     return;
   }
   const stack = StackView.current(cpu);
+  stack.touch(2, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   const flags = Number(stack.pop(size) & 0xffffffffn);
@@ -159,6 +163,7 @@ function returnTo(
 }
 
 /** Loads what a frame with a stack pointer in it holds. */
+/** The target is judged before the stack, as measured on AMD's. */
 function loadOuter(
   cpu: ProcessorContext,
   code: Descriptor,
@@ -168,8 +173,8 @@ function loadOuter(
   pointer: bigint,
   ssSelector: number,
 ): void {
-  const ss = fetchReturnStack(cpu, ssSelector, code.selector & 3, is64Target(cpu, code));
   checkTarget(cpu, code, rip);
+  const ss = fetchReturnStack(cpu, ssSelector, code.selector & 3, is64Target(cpu, code));
   markBoth(cpu, code, ss);
   cpu.s.eflags = returnedFlags(cpu, flags, size, cpu.s.cpl);
   commitOuter(cpu, code, rip, ss, ssSelector, pointer);

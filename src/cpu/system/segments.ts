@@ -136,8 +136,11 @@ export function dropPrivilegedSegments(cpu: ProcessorContext): void {
   const cpl = s.get32(L.CPL);
   for (const seg of [SEG.ES, SEG.DS, SEG.FS, SEG.GS]) {
     const attributes = s.attributes(seg);
-    // Null registers keep their base: a 64-bit program's FS and GS bases outlive IRET.
-    if (attributes & ATTR.NULL) continue;
+    // Null registers keep their base: a 64-bit program's FS and GS bases outlive IRET. Their RPL does not (measured).
+    if (attributes & ATTR.NULL) {
+      s.u16[(L.SEGMENT + seg * L.SEG_STRIDE) >> 1] = 0;
+      continue;
+    }
     const conforming = (attributes & 0x1c) === 0x1c;
     if (!conforming && ((attributes >>> 5) & 3) < cpl) commitNull(s, seg, 0);
   }

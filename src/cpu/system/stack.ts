@@ -96,7 +96,9 @@ export class StackView {
   reserve(count: number, size: number): void {
     const total = BigInt(count * size);
     const { mem } = this.#cpu;
-    if (this.mask === MASK64 || this.pointer >= total) {
+    // On two pages the first push faults first.
+    const onePage = (this.pointer - total) >> 12n === (this.pointer - 1n) >> 12n;
+    if (onePage && (this.mask === MASK64 || this.pointer >= total)) {
       mem.probeWrite(this.#at((this.pointer - total) & this.mask, count * size), count * size, this.#supervisor);
       return;
     }
@@ -105,6 +107,12 @@ export class StackView {
       p = (p - BigInt(size)) & this.mask;
       mem.probeWrite(this.#at(p, size), size, this.#supervisor);
     }
+  }
+
+  /** Looks at the item `index` pops away, as returns do: they read the return address last, and CR2 shows it. */
+  touch(index: number, size: number): void {
+    const offset = (this.pointer + BigInt(index * size)) & this.mask;
+    this.#cpu.mem.readBytes(this.#at(offset, size), new Uint8Array(size), this.#supervisor);
   }
 
   push(value: bigint, size: number): void {

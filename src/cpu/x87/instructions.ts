@@ -58,7 +58,7 @@ export const x87Instruction: SystemInstruction = (cpu, insn) => {
   const isWrite = op.access === 'write';
   const linear = isMemory ? cpu.effectiveLinear(insn, length, isWrite) : 0n;
   const operand = unit.bytes.subarray(0, length);
-  if (length > LONGEST_VALUE) probeEnds(cpu.mem, linear, length, isWrite);
+  if (length > LONGEST_VALUE) probeEnds(cpu.mem, linear, length, unit.environment16 ? 2 : 4, isWrite);
   if (op.access === 'read') cpu.mem.readBytes(linear, operand);
   if (isWrite) cpu.mem.probeWrite(linear, length);
   const store = run(s, unit, op, insn.rm & 7);
@@ -71,11 +71,18 @@ export const x87Instruction: SystemInstruction = (cpu, insn) => {
 /** Longer operands are environments and whole states. */
 const LONGEST_VALUE = 10;
 
-/** An environment that lies on two pages reports its last byte when only the second faults, as recorded on silicon. */
-function probeEnds(mem: VirtualMemory, linear: bigint, length: number, isWrite: boolean): void {
-  for (const at of [linear, linear + BigInt(length - 1)]) {
-    if (isWrite) mem.probeWrite(at, 1);
-    else mem.read8(at);
+/**
+ * Of an environment the first word (of `wordBytes`) is touched first, then the last byte, as recorded on silicon: CR2 tells
+ * when it lies on two pages and only the second faults.
+ */
+function probeEnds(mem: VirtualMemory, linear: bigint, length: number, wordBytes: 2 | 4, isWrite: boolean): void {
+  if (isWrite) {
+    mem.probeWrite(linear, wordBytes);
+    mem.probeWrite(linear + BigInt(length - 1), 1);
+  } else {
+    if (wordBytes === 2) mem.read16(linear);
+    else mem.read32(linear);
+    mem.read8(linear + BigInt(length - 1));
   }
 }
 

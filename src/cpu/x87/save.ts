@@ -10,7 +10,7 @@ import type { ProcessorContext, SystemInstruction } from '../context.ts';
 import { Flow } from '../context.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
-import { CR0, CR4, type CpuState, REG } from '../state.ts';
+import { CR0, CR4, type CpuState, REG, SEG } from '../state.ts';
 import { FXSAVE_WRITTEN, MXCSR_MASK, restoreSse, restoreX87, saveSse, saveX87 } from './fxsave.ts';
 import { requireX87, unitOf } from './instructions.ts';
 import { FCW_INIT } from './state.ts';
@@ -40,6 +40,12 @@ function registerCount(s: CpuState): number {
 }
 
 function aligned(cpu: ProcessorContext, insn: Instruction, bytes: number, write: boolean, alignment: bigint): bigint {
+  // In 64-bit code alignment is judged before the address is found canonical (measured).
+  if (cpu.s.is64) {
+    const { segment } = insn.memory;
+    const at = cpu.effectiveOffset(insn) + (segment >= SEG.FS ? cpu.s.base(segment) : 0n);
+    if (at % alignment !== 0n) raise(VECTOR.GP, 0);
+  }
   const linear = cpu.effectiveLinear(insn, bytes, write);
   if (linear % alignment !== 0n) raise(VECTOR.GP, 0);
   return linear;
@@ -145,6 +151,9 @@ const xsave =
     const wanted = requested(s);
     const linear = aligned(cpu, insn, AVX_OFFSET, true, 64n);
     const length = wanted & AVX ? AVX_END : AVX_OFFSET;
+    // First byte, last byte, then the rest, as CR2 shows where the area ends in a missing page.
+    cpu.mem.probeWrite(linear, 1);
+    cpu.mem.probeWrite(linear + BigInt(length - 1), 1);
     cpu.mem.probeWrite(linear, length);
     cpu.mem.readBytes(linear, imageBytes.subarray(0, length));
     // XSAVEC counts MXCSR as part of SSE's state, the others write it whenever it is wanted (SDM vol. 2, XSAVEC).
@@ -187,8 +196,12 @@ const xrstor: SystemInstruction = (cpu, insn) => {
   requireXsave(s);
   const wanted = requested(s);
   const linear = aligned(cpu, insn, AVX_OFFSET, false, 64n);
+  // Start, header, and the end of all that is requested, whether or not XSTATE_BV names it: CR2 shows it.
+  for (const at of [0, XSTATE_BV]) cpu.mem.read8(linear + BigInt(at));
   cpu.mem.readBytes(linear, imageBytes.subarray(0, AVX_OFFSET));
   const compact = checkHeader(s);
+  const laidOut = compact ? Number(image.getBigUint64(XCOMP_BV, true) & 7n) : 7;
+  if (wanted & laidOut & AVX) cpu.mem.read8(linear + BigInt(AVX_END - 1));
   const present = image.getUint8(XSTATE_BV);
   const readsMxcsr = compact ? present & wanted & SSE : wanted & (SSE | AVX);
   const mxcsr = image.getUint32(24, true);

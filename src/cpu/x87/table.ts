@@ -162,7 +162,7 @@ function transferForms(): void {
   // Undocumented aliases.
   for (const opcode of [0xdd, 0xdf]) onRegister(opcode, 0xc8, 8, 'fxch', (u, i) => T.fxch(u, i));
   onRegister(0xdf, 0xc0, 8, 'ffreep', (u, i) => T.ffree(u, i, true));
-  onRegister(0xd9, 0xd8, 8, 'fstp', (u, i) => T.storeStack(u, i, true));
+  onRegister(0xd9, 0xd8, 8, 'fstpnce', (u, i) => T.storeStackQuietly(u, i));
   onRegister(0xdf, 0xd0, 16, 'fstp', (u, i) => T.storeStack(u, i, true));
 }
 

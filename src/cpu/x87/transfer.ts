@@ -41,7 +41,7 @@ export function integerOperand(u: X87Unit, size: number): bigint {
   return zeroOf(F80, value < 0n ? 1 : 0) | (BigInt(F80.bias + length - 1) << 64n) | (magnitude << BigInt(64 - length));
 }
 
-/** FLD m32, m64: quiets SNaNs (IE), reports denormals (DE). */
+/** FLD m32, m64: quiets SNaNs (IE), reports denormals (DE), and pushes them even if DE is not masked, as AMD's do (measured). */
 export function loadFloat(u: X87Unit, format: FloatFormat): void {
   u.pushChecked(() => {
     const wide = floatOperand(u, format);
@@ -49,7 +49,7 @@ export function loadFloat(u: X87Unit, format: FloatFormat): void {
     if (a.kind !== KIND_SNAN) return wide;
     u.env.raise(FLAG_INVALID);
     return wide | F80.quietBit;
-  });
+  }, FLAG_DENORMAL);
 }
 
 export function loadInteger(u: X87Unit, size: number): void {
@@ -167,9 +167,20 @@ export function fxch(u: X87Unit, i: number): void {
   u.setSt(i, top);
 }
 
+/** FSTPNCE (D9 D8+i): FSTP that takes an empty ST(0) without a word; measured: then nothing but TOP and C1 changes. */
+export function storeStackQuietly(u: X87Unit, i: number): void {
+  if (!u.isEmpty(0)) {
+    storeStack(u, i, true);
+    return;
+  }
+  u.clearC1();
+  u.top = u.top + 1;
+}
+
+/** FFREE; FFREEP also pops, so that the old top is empty, too. */
 export function ffree(u: X87Unit, i: number, pop: boolean): void {
   u.free(i);
-  if (pop) u.top = u.top + 1;
+  if (pop) u.pop();
 }
 
 export function moveTop(u: X87Unit, by: 1 | -1): void {

@@ -158,13 +158,17 @@ export class X87Unit {
     return this.env.masked(FLAG_INVALID);
   }
 
-  /** Push with the overflow check: the masked response pushes the default NaN. */
-  pushChecked(value: () => bigint): void {
+  /**
+   * Push with the overflow check: the masked response pushes the default NaN.
+   * @param despite flags that do not stop the push even if they are not masked
+   */
+  pushChecked(value: () => bigint, despite = 0): void {
     if (!this.isEmpty(7)) {
       if (this.stackFault(true)) this.push(F80.defaultNaN);
       return;
     }
     const result = value();
-    if (this.commit()) this.push(result);
+    const stopped = !this.commit() && (this.env.flags & ~despite & FLAGS_PRE & ~this.env.masks) !== 0;
+    if (!stopped) this.push(result);
   }
 }

@@ -1,5 +1,6 @@
 /**
  * One-byte opcode map (Intel SDM Vol. 2, tables A-2 and A-6), x87 escapes apart.
+ * F2 and F3 before E0 and E1 say which of LOOPNZ and LOOPZ it is (measured on AMD's).
  * Line: selector, mnemonic, operands (or -), attributes. parse.ts says what each word means.
  */
 const ARITHMETIC = ['ADD', 'OR', 'ADC', 'SBB', 'AND', 'SUB', 'XOR', 'CMP'];
@@ -62,7 +63,7 @@ ${SHIFTS.map(shift).join('')}
   6D    INS     Yz,DX     rep io system
   6E    OUTS    DX,Xb     rep io system
   6F    OUTS    DX,Xz     rep io system
-  70+cc J*      Jb       f64 cond
+  70+cc J*      Jb       d64 cond
   84    TEST    Eb,Gb
   85    TEST    Ev,Gv
   86    XCHG    Eb,Gb     lock
@@ -104,8 +105,8 @@ ${SHIFTS.map(shift).join('')}
   AF    SCAS    rAX,Yv    repz
   B0+r  MOV     Zb,Ib
   B8+r  MOV     Zv,Iv
-  C2    RET     Iw        f64 ret
-  C3    RET     -         f64 ret
+  C2    RET     Iw        d64 ret
+  C3    RET     -         d64 ret
   C4    LES     Gz,Mp     i64 system
   C5    LDS     Gz,Mp     i64 system
   C6/0  MOV     Eb,Ib
@@ -122,18 +123,20 @@ ${SHIFTS.map(shift).join('')}
   D5    AAD     Ib        i64
   D6    SALC    -         i64
   D7    XLAT    -         byte
-  E0    LOOPNZ  Jb       f64 cond
-  E1    LOOPZ   Jb       f64 cond
-  E2    LOOP    Jb       f64 cond
-  E3    JCXZ    Jb       f64 cond
+  E0    LOOPNZ  Jb       d64 cond
+  E1    LOOPZ   Jb       d64 cond
+  f3.E0 LOOPZ   Jb       d64 cond
+  f2.E1 LOOPNZ  Jb       d64 cond
+  E2    LOOP    Jb       d64 cond
+  E3    JCXZ    Jb       d64 cond
   E4    IN      AL,Ib     io system
   E5    IN      eAX,Ib    io system
   E6    OUT     Ib,AL     io system
   E7    OUT     Ib,eAX    io system
-  E8    CALL    Jz        f64 call
-  E9    JMP     Jz        f64 jump
+  E8    CALL    Jz        d64 call
+  E9    JMP     Jz        d64 jump
   EA    JMPF    Ap        i64 jump
-  EB    JMP     Jb       f64 jump
+  EB    JMP     Jb       d64 jump
   EC    IN      AL,DX     io system
   ED    IN      eAX,DX    io system
   EE    OUT     DX,AL     io system
@@ -167,9 +170,9 @@ ${SHIFTS.map(shift).join('')}
   FE/1  DEC     Eb        lock
   FF/0  INC     Ev        lock
   FF/1  DEC     Ev        lock
-  FF/2  CALL    Ev        f64 call
-  FF/3  CALLF   Mp        call
-  FF/4  JMP     Ev        f64 jump
-  FF/5  JMPF    Mp        jump
+  FF/2  CALL    Ev        d64 call
+  FF/3  CALLF   Mp        now call
+  FF/4  JMP     Ev        d64 jump
+  FF/5  JMPF    Mp        now jump
   FF/6  PUSH    Ev        d64
 `;

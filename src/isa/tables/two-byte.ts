@@ -1,6 +1,7 @@
 /**
  * Two-byte map 0F: integer and system part (Intel SDM Vol. 2, tables A-3 and A-6). Lines as in one-byte.ts.
- * Two choices are AMD's, as measured on silicon: UD0 has no ModRM byte, and 0F 0D with a register is #UD.
+ * Some choices are AMD's, as measured on silicon: UD0 and UD1 have no ModRM byte, 0F 0D with a register is #UD, LSS, LFS and LGS know no
+ * 64-bit offsets.
  */
 export const TWO_BYTE = `
   0F.00/0     SLDT        Rv/Mw    umip
@@ -61,7 +62,7 @@ export const TWO_BYTE = `
   0F.34       SYSENTER    -        system @sep
   0F.35       SYSEXIT     -        cpl0 system @sep
   0F.40+cc    CMOV*       Gv,Ev    @cmov
-  0F.80+cc    J*          Jz       f64 cond
+  0F.80+cc    J*          Jz       d64 cond
   0F.90+cc    SET*        Eb
   0F.A0       PUSH        FS       d64
   0F.A1       POP         FS       d64 system
@@ -95,14 +96,14 @@ export const TWO_BYTE = `
   0F.AF       IMUL        Gv,Ev
   0F.B0       CMPXCHG     Eb,Gb    lock
   0F.B1       CMPXCHG     Ev,Gv    lock
-  0F.B2       LSS         Gv,Mp    system
+  0F.B2       LSS         Gv,Mp    now system
   0F.B3       BTR         Ev,Gv    lock
-  0F.B4       LFS         Gv,Mp    system
-  0F.B5       LGS         Gv,Mp    system
+  0F.B4       LFS         Gv,Mp    now system
+  0F.B5       LGS         Gv,Mp    now system
   0F.B6       MOVZX       Gv,Eb
   0F.B7       MOVZX       Gv,Ew
   0F.f3.B8    POPCNT      Gv,Ev    @popcnt
-  0F.B9       UD1         Gv,Ev    system
+  0F.B9       UD1         -        system
   0F.BA/4     BT          Ev,Ib
   0F.BA/5     BTS         Ev,Ib    lock
   0F.BA/6     BTR         Ev,Ib    lock

@@ -46,10 +46,10 @@ describe('far JMP', () => {
     expect(m.s.is64).toBe(true);
     expect(m.modeChanges).toBe(1);
   });
-  it('takes its operand from memory, 16, 32 and 64 bits wide', () => {
+  it('takes its operand from memory, 16 or 32 bits wide, REX.W or not', () => {
     const m = new Machine().long64();
-    m.mem.put64(0x6000, 0x9abcn);
-    m.mem.put16(0x6008, SEL.LONG0);
+    m.mem.put32(0x6000, 0x9abc);
+    m.mem.put16(0x6004, SEL.LONG0);
     m.run('48 ff 2c 25 00 60 00 00');
     expect(where(m)).toEqual([SEL.LONG0, 0x9abcn, 0]);
     m.mem.put32(0x6000, 0x9def);

@@ -110,7 +110,7 @@ test.each([
   const before = s.u8.slice(L.X87_REGISTERS, L.YMM + 512);
   s.setReg(0, 0x407n); // address, and components x87, SSE, AVX
   s.setReg(0, 0x7n);
-  cpu.effectiveLinear = () => 0x400n;
+  cpu.effectiveLinear = cpu.effectiveOffset = () => 0x400n;
   expect(run(...save)).toBe(-1);
   run(0xdb, 0xe3);
   s.u8.fill(0xee, L.X87_REGISTERS, L.X87_REGISTERS + 128);
@@ -130,7 +130,7 @@ test.each([
 
 test('XSAVE marks what is in use, XRSTOR initialises what is absent and refuses a bad header', () => {
   s.setReg(0, 7n);
-  cpu.effectiveLinear = () => 0x400n;
+  cpu.effectiveLinear = cpu.effectiveOffset = () => 0x400n;
   fillVectors();
   for (let n = 0; n < 16; n++) s.u8.fill(0, L.YMM + 32 * n + 16, L.YMM + 32 * n + 32);
   expect(run(0x0f, 0xae, 0x20)).toBe(-1);
