@@ -5,13 +5,14 @@ import { countByKind, countLines } from '../log/count.ts';
 import type { KindName } from '../log/kinds.ts';
 import { eventHeading, eventLine, eventToJson } from '../log/print.ts';
 import { type EventFilter, kindNamed, selectEvents } from '../log/select.ts';
+import { parseMark } from '../../replay/mark.ts';
 import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
 
 interface EventsOptions {
   kind?: KindName[];
   domain?: number;
-  from?: number;
-  to?: number;
+  from?: string;
+  to?: string;
   limit?: number;
   count?: boolean;
   json?: boolean;
@@ -23,8 +24,8 @@ export function describeEvents(command: Command): void {
     .description('Prints the events of a recording, one a line.')
     .option('--kind <kinds>', 'only these kinds, separated by commas', kindList)
     .option('--domain <n>', 'only events of this domain', wholeNumber)
-    .option('--from <tick>', 'only from this tick on', wholeNumber)
-    .option('--to <tick>', 'only up to this tick, inclusive', wholeNumber)
+    .option('--from <mark>', 'only from this place on: a tick, 1.5s, #EVENT, console:"TEXT", end-1000')
+    .option('--to <mark>', 'only up to this place, inclusive')
     .option('--limit <n>', 'at most so many', wholeNumber)
     .option(
       '--count',
@@ -54,8 +55,11 @@ function kindList(text: string): KindName[] {
 
 function printEvents(file: string, options: EventsOptions): Promise<number> {
   const { kind, domain, from, to, limit, count, json } = options;
-  const filter: EventFilter = { kinds: kind, domain, from, to, limit };
   return withRecording(file, async (recording) => {
+    const first = from === undefined ? undefined : parseMark(from, recording, 'allowed');
+    const last = to === undefined ? undefined : parseMark(to, recording, 'allowed');
+    const places = { from: first?.tick, fromSeq: first?.seq, to: last?.tick, toSeq: last?.seq };
+    const filter: EventFilter = { kinds: kind, domain, ...places, limit };
     const out = new Output();
     if (count) {
       const rows = countByKind(recording, filter, kind && XEN_NAMES);

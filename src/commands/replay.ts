@@ -8,12 +8,13 @@ import type { Recording } from '../log/recording.ts';
 import type { Session } from '../session.ts';
 import { divergenceText, divergenceToJson } from '../../replay/divergence.ts';
 import { type ReplayResult, ReplaySession } from '../../replay/session.ts';
+import { parseMark } from '../../replay/mark.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
 import { symbolIn } from '../inspect/symbols.ts';
 import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
 
 interface ReplayOptions {
-  until?: number;
+  until?: string;
   console?: boolean;
   json?: boolean;
   sliceTicks?: number;
@@ -25,7 +26,7 @@ export function describeReplay(command: Command): void {
     .description(
       'Runs a recording again, fed with its inputs alone, and checks every effect and state digest on the way.',
     )
-    .option('--until <tick>', 'stop at this tick', wholeNumber)
+    .option('--until <mark>', 'stop there: a tick, 1.5s, #EVENT, console:"TEXT", end-1000')
     .option('--console', "print what the guests' consoles print")
     .option('--json', 'the result as one JSON object')
     .option('--slice-ticks <n>', 'for debugging: replay with another slice length, which must diverge', wholeNumber)
@@ -47,7 +48,7 @@ async function replay(recording: Recording, file: string, options: ReplayOptions
     sessionBuilder(recording, file, options.sliceTicks),
     {
       createHash: sha256,
-      until: options.until,
+      until: options.until === undefined ? undefined : parseMark(options.until, recording, 'allowed').tick,
       symbol: (domain, rip) => session.machine && symbolIn(session.machine, domain, rip),
     },
   );

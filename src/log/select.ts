@@ -12,6 +12,9 @@ export interface EventFilter {
   /** First and last tick, inclusive. */
   readonly from?: number | undefined;
   readonly to?: number | undefined;
+  /** First and last number of an event, inclusive. */
+  readonly fromSeq?: number | undefined;
+  readonly toSeq?: number | undefined;
   /** At most so many. */
   readonly limit?: number | undefined;
 }
@@ -43,6 +46,7 @@ export interface Match {
 /** The records that pass, in order, not decoded. */
 export function* matches(recording: Recording, filter: EventFilter): Generator<Match, void, undefined> {
   const { from = 0, to = Number.MAX_SAFE_INTEGER, domain, kinds } = filter;
+  const { fromSeq = 0, toSeq = Number.MAX_SAFE_INTEGER } = filter;
   let left = filter.limit ?? Number.POSITIVE_INFINITY;
   const wanted = kinds && new Set(kinds.map((name) => KIND[name]));
   for (const entry of recording.batches) {
@@ -56,8 +60,10 @@ export function* matches(recording: Recording, filter: EventFilter): Generator<M
       if (domain !== undefined && words[base] >>> 16 !== domain) continue;
       const tick = toU53(words[base + 2], words[base + 3]);
       if (tick < from) continue;
-      if (tick > to || left-- <= 0) return;
-      yield { batch, base, seq: batch.firstSeq + i };
+      const seq = batch.firstSeq + i;
+      if (seq < fromSeq) continue;
+      if (tick > to || seq > toSeq || left-- <= 0) return;
+      yield { batch, base, seq };
     }
   }
 }

@@ -52,12 +52,34 @@ describe('marks', () => {
     expect(compareMarks({ tick: 6 }, { tick: 5, seq: 2 })).toBeGreaterThan(0);
   });
 
-  it.each(['', 'x', '#999999999', 'end-999999999999', '99999999999', 'console:"never printed"', 'console:"', '-1'])(
-    '%j is none, and it is said why',
-    (text) => {
-      expect(() => parseMark(text, recording)).toThrow(RangeError);
-    },
-  );
+  it('count what a console printed, and take distances from any place', () => {
+    const all: number[] = [];
+    for (const event of selectEvents(recording, { kinds: ['console-output', 'console-io'] })) {
+      const text = Buffer.from((event as unknown as { bytes: Uint8Array }).bytes).toString();
+      for (const _ of text.matchAll(/s/g)) all.push(event.seq);
+    }
+    expect(all.length).toBeGreaterThan(1);
+    for (const [i, seq] of all.entries()) expect(parseMark(`console:"s":${i + 1}`, recording).seq).toBe(seq);
+    expect(parseMark('console:"s":last', recording).seq).toBe(all.at(-1));
+    expect(parseMark('console:s', recording).seq).toBe(all[0]);
+    expect(() => parseMark(`console:"s":${all.length + 1}`, recording)).toThrow(`${all.length} times only`);
+    const mark = parseMark('console:"\\u0073"', recording);
+    expect(mark.seq).toBe(all[0]);
+    expect(parseMark('console:"s"-17', recording)).toEqual({ tick: mark.tick - 17 });
+    expect(parseMark(`#${mark.seq}+1_000`, recording)).toEqual({ tick: mark.tick + 1000 });
+    expect(parseMark('0.1ms+5', recording)).toEqual({ tick: 100_005 });
+    expect(parseMark('1e5-1', recording)).toEqual({ tick: 99_999 });
+    for (const each of [mark, { tick: 77 }]) expect(parseMark(markText(each), recording)).toEqual(each);
+    expect(parseMark('99999999999', recording, 'allowed')).toEqual({ tick: 99_999_999_999 });
+  });
+
+  it.each([
+    ...['', 'x', '#999999999', '#', 'end-999999999999', 'end+1', '99999999999', '-1', '1.5', '1..5s', '5h', '1e99'],
+    ...['console:"never printed"', 'console:"', 'console:', 'console:""', 'console:"race":0', 'console:"race":x'],
+    ...['console:"a" b', 'console:"\\q"', '#1-99999', '5-9'],
+  ])('%j is none, and it is said why', (text) => {
+    expect(() => parseMark(text, recording)).toThrow(RangeError);
+  });
 });
 
 describe('one step', () => {
