@@ -35,7 +35,7 @@ export function describeEvents(command: Command): void {
     .addHelpText(
       'after',
       `
-Examples:
+Example:
   rexen events recordings/demo.rxn --kind hypercall,hypercall-return --domain 1 --limit 20
   rexen events recordings/demo.rxn --count
   rexen events recordings/demo.rxn --count --kind hypercall,io,evtchn-bind,evtchn-send`,
