@@ -158,7 +158,8 @@ export class BlockBuilder {
     if (result === 'ud') return this.#callout(raiseUd, offset, true);
     if (result === 'gp') return this.#callout(raiseGp, offset, true);
     const execute = isSegmentedBitString(insn, mode) ? segmentedBitString : calloutFor(insn);
-    const isGenerated = execute === undefined || attempted.has(insn.row.mnemonic);
+    const isGenerated =
+      execute === undefined || (attempted.has(insn.row.mnemonic) && this.#lowering.isDirect(insn, offset, mode));
     const entry = isGenerated ? this.#lowering.handlerOf(insn, mode) : undefined;
     if (execute !== undefined) {
       if (entry !== undefined) return this.#attempt(entry, execute, offset, mode, info);

@@ -47,6 +47,7 @@ const FORM: Partial<Record<OperandKind, OperandForm['kind']>> = {
   xmm: 'x',
   ymm: 'x',
   mmx: 'q',
+  st: 's',
 };
 /** Operand kinds that say where the instruction goes or what it implies, and take no part in the key. */
 const IMPLICIT: ReadonlySet<OperandKind> = new Set(['rel', 'si', 'di']);
@@ -169,6 +170,8 @@ function operandOf(
       return { kind: 'mmx' as OperandKind, size };
     case 'I':
       return { kind: 'imm' as OperandKind, size: spec.signed || size > 8 ? operandSize : 8 };
+    case 'T':
+      return { kind: 'st' as OperandKind, size: 80 };
     case 'J':
       return { kind: 'rel' as OperandKind, size };
     case 'X':

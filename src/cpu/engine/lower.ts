@@ -1,6 +1,8 @@
 /** From a decoded instruction to records. */
+import type { InstructionRow } from '../../isa/row.ts';
 import type { Instruction, Operand } from '../decode/instruction.ts';
 import * as L from '../layout.ts';
+import { POINTER_OPCODE, POINTER_SEGMENT } from '../semantics/x87-stack.ts';
 import { SEG } from '../state.ts';
 import { LAST, LENGTH, LINKS } from './code-cache.ts';
 import { codeBits, FLAT_CODE, FLAT_DATA, FLAT_STACK, MODE_BITS, shapeOf } from './code-mode.ts';
@@ -61,6 +63,13 @@ export class Lowering {
       this.#byShape.set(signature, entry);
     }
     return entry ?? undefined;
+  }
+
+  /** Generated x87 code keeps the address of its operand, so this must come from the record itself. */
+  isDirect(insn: Instruction, offset: number, mode: number): boolean {
+    if (!insn.hasMem || !isX87(insn.row)) return true;
+    if ((mode & MODE_BITS) === 2) return insn.addressSize === 64 && fitsDirect(insn, offset);
+    return insn.addressSize === 32 && isFlat(insn.memory.segment, mode);
   }
 
   #entryOf(key: string): HandlerEntry | null {
@@ -144,7 +153,9 @@ export class Lowering {
       const o = insn.operands[i]!;
       if (o.kind === 'gpr' || o.kind === 'reg8') registers.push(gprSlot(o));
       else if (o.kind === 'xmm' || o.kind === 'ymm' || o.kind === 'mmx') registers.push(o.reg * 8);
+      else if (o.kind === 'st') registers.push(o.reg);
     }
+    if (isX87(insn.row)) f.imm = x87Pointers(insn, offset);
     f.a = registers[0] ?? 0;
     f.b = registers[1] ?? 0;
     if (registers.length > 2) {
@@ -273,13 +284,7 @@ export class Lowering {
       this.#address(SpecialOp.ADDRESS_FLAT32, insn, offset, 0);
       return true;
     }
-    const flat =
-      m.segment === SEG.CS
-        ? false
-        : m.segment === SEG.SS
-          ? (mode & FLAT_STACK) !== 0
-          : m.segment < 4 && (mode & FLAT_DATA) !== 0;
-    if (flat && insn.addressSize === 32) return false;
+    if (isFlat(m.segment, mode) && insn.addressSize === 32) return false;
     const memory = spec.operands.find((o) => o.kind === 'm');
     const bytes = (memory?.size ?? 8) / 8;
     const writes =
@@ -298,6 +303,22 @@ export class Lowering {
     if (op === SpecialOp.ADDRESS) f.seg = L.SLOT_ZERO | insn.memory.scale;
     this.#put(op, insn.addressSize, insn.memory.segment, f.base, f.index, f.seg, f.disp, imm, offset, insn.length);
   }
+}
+
+/** D8 to DF. */
+const isX87 = (row: InstructionRow): boolean => row.map === '1B' && (row.opcode & 0xf8) === 0xd8;
+
+/** What the x87 unit remembers of an instruction, as semantics/x87.ts draws it. */
+function x87Pointers(insn: Instruction, offset: number): number {
+  const opcode = ((insn.opcode & 7) << 8) | insn.modrm;
+  return offset | (opcode << POINTER_OPCODE) | (insn.hasMem ? insn.memory.segment << POINTER_SEGMENT : 0);
+}
+
+/** Outside 64-bit mode: segments that need neither base nor checks. */
+function isFlat(segment: number, mode: number): boolean {
+  if (segment === SEG.CS) return false;
+  if (segment === SEG.SS) return (mode & FLAT_STACK) !== 0;
+  return segment < 4 && (mode & FLAT_DATA) !== 0;
 }
 
 /** Where links may go: the block's own page, in flat code. */

@@ -10,6 +10,7 @@
  *     base, index  register slots (SLOT_ZERO if absent)      seg|sc  slot of the segment base | log2 of the scale
  *     disp   i32, sign-extended          imm   i32, sign-extended; its low byte is the third register operand
  *     disp:imm together are a 64-bit immediate (MOV r64, imm64)
+ *     x87: a, b are stack registers, imm is drawn in semantics/x87-stack.ts
  *
  * An instruction is one record, or address records (op EA…) followed by its main record; a handler that may give up is
  * followed by the call-out that then executes the instruction. Control transfers take two records:

@@ -14,6 +14,7 @@ import * as L from '../layout.ts';
 import { emitTlbLookup } from '../semantics/memory.ts';
 import { defineMulDivHelpers } from '../semantics/muldiv.ts';
 import type { Runtime } from '../semantics/tier.ts';
+import { defineX87Helpers } from '../semantics/x87-stack.ts';
 import { defineVectorHelpers } from '../semantics/vector-operation.ts';
 
 /** The functions of the engine that generated code calls. */
@@ -93,6 +94,7 @@ export function defineRuntime(b: ModuleBuilder, imports: Imports): Runtime {
     helpers,
   };
   defineMulDivHelpers(b, helpers);
+  defineX87Helpers(b, helpers);
   defineVectorHelpers(b, runtime);
   helpers.set('bulk_MOVS', defineBulk(b, true) as unknown as FuncRef);
   helpers.set('bulk_STOS', defineBulk(b, false) as unknown as FuncRef);

@@ -14,6 +14,7 @@ import { sseFloatLanes } from './sse-float-lanes.ts';
 import { stack } from './stack.ts';
 import { strings } from './strings.ts';
 import { vector } from './vector.ts';
+import { x87Common } from './x87.ts';
 
 const attempts: Record<string, Semantics> = {
   ...sseFloat,
@@ -21,6 +22,7 @@ const attempts: Record<string, Semantics> = {
   ...sseFloatConvert,
   ...sseFloatLanes,
   ...sseFloatFma,
+  ...x87Common,
 };
 
 /** Mnemonics whose generated form may hand the instruction to TypeScript (`Control.attempt`). */

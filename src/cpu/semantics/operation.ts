@@ -9,7 +9,8 @@ export { loadSized, mask, signExtend, storeSized } from './sized.ts';
 
 /** Where an operand is: register slot, memory, immediate; and how wide, in bits. */
 export interface OperandForm {
-  readonly kind: 'r' | 'm' | 'i' | 'x' | 'q' | 'n';
+  /** r general, x vector, q MMX, s x87 stack, m memory, i immediate. */
+  readonly kind: 'r' | 'm' | 'i' | 'x' | 'q' | 'n' | 's';
   readonly size: number;
 }
 

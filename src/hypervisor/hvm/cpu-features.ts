@@ -70,8 +70,8 @@ export const ENGINE_FEATURES: CpuFeatures = {
   xcr0: 7,
   // LZCNT, PREFETCHW
   extEcx: (BASELINE_FEATURES.extEcx | bits(5, 8)) >>> 0,
-  // VME as in leaf 1, 1 GiB pages, RDTSCP
-  extEdx: (BASELINE_FEATURES.extEdx | bits(1, 26, 27)) >>> 0,
+  // VME as in leaf 1, AMD's additions to MMX, 1 GiB pages, RDTSCP
+  extEdx: (BASELINE_FEATURES.extEdx | bits(1, 22, 26, 27)) >>> 0,
   // The TSC runs at one rate and never stops. Xen shows it to domains that never migrate (xl.cfg, nomigrate), as ours do;
   // without it Linux with several vcpus complains that TSCs are not synchronized.
   powerEdx: bits(8),
@@ -89,6 +89,8 @@ type Bit = readonly [word: Word, bit: number];
 const NEEDS: readonly (readonly [needed: Bit, dependents: readonly Bit[]])[] = [
   // FPU: MMX
   [['edx', 0], [['edx', 23]]],
+  // MMX: MMXEXT
+  [['edx', 23], [['extEdx', 22]]],
   // PSE: PSE36
   [['edx', 3], [['edx', 17]]],
   // TSC: RDTSCP, invariant TSC

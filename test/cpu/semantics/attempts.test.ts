@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { SseUnit } from '../../../src/cpu/softfloat/index.ts';
-import { attemptForms, attemptVector, BothWays, floatState } from './attempts.ts';
+import { X87Unit } from '../../../src/cpu/x87/index.ts';
+import { attemptForms, attemptVector, BothWays, floatState, x87State } from './attempts.ts';
 
 /** More for a long look: REXEN_ROUNDS=3000. */
 const ROUNDS = Number(process.env['REXEN_ROUNDS'] ?? 12);
@@ -39,4 +40,45 @@ describe('generated floating point on vectors', () => {
       expect(exact).not.toHaveBeenCalled();
     },
   );
+});
+
+const stack = attemptForms((row) => row.map === '1B');
+
+describe('generated x87 instructions', () => {
+  const both = new BothWays();
+  afterEach(() => vi.restoreAllMocks());
+
+  it('has forms to test', () => {
+    expect(stack.length).toBeGreaterThan(100);
+  });
+
+  it.each(stack)('$name leaves the same state as the exact form', (form) => {
+    for (let seed = 1; seed <= 10 * ROUNDS; seed++) {
+      expect(both.compare(attemptVector(form, x87State, seed * 7919 + form.row.id))).toBeUndefined();
+    }
+  });
+
+  it.each(stack)('$name does not need TypeScript for plain numbers', (form) => {
+    const exact = vi.spyOn(X87Unit.prototype, 'begin');
+    const mnemonic = form.row.mnemonic;
+    const isLoad = /^(FLD|FILD|FLD1|FLDZ)$/.test(mnemonic);
+    const size = form.row.operands[0]?.memSize ?? 80;
+    const memory =
+      mnemonic === 'FLDCW' ? '7f02' : /^FI/.test(mnemonic) ? '07' : size === 32 ? '0000c03f' : '000000000000f83f';
+    const v = attemptVector(
+      form,
+      () => ({
+        x87: {
+          fcw: '0x37f',
+          fsw: '0x1820',
+          ftw: isLoad ? '0x7b' : '0xff',
+          r: Object.fromEntries([0, 1, 2, 3, 4, 5, 6, 7].map((n) => [n, `3fff${(n + 8).toString(16)}aaaaaaaaaaaaaaa`])),
+        },
+        mem: [{ addr: '0x20000100', bytes: memory.padEnd(20, '0') }],
+      }),
+      3,
+    );
+    expect(both.fast.run(v).join()).not.toContain('raised');
+    expect(exact).not.toHaveBeenCalled();
+  });
 });

@@ -71,10 +71,16 @@ function cancelling(next: () => number, width: 32 | 64): bigint[] {
     else view.setFloat64(0, value);
     return (width === 32 ? BigInt(view.getUint32(0)) : view.getBigUint64(0)) + BigInt(off);
   };
-  const [x, y] = [number(), number()];
   const sign = next() & 1 ? 1 : -1;
-  const values = [bits(x, 0), bits(y, 0), bits(sign * x * y, (next() % 5) - 2)];
-  return values.sort(() => (next() & 1) - 0.5);
+  const shuffled = (values: bigint[]): bigint[] => values.sort(() => (next() & 1) - 0.5);
+  if (next() & 1) {
+    // (1 + d) * (1 - d) is a little less than 1: here than half a unit of the addend, which decides how the sum is rounded.
+    const [d, ulp] = width === 32 ? [2 ** -23, 2 ** -23] : [2 ** -28, 2 ** -52];
+    const half = (next() & 1 ? 1 : -1) * (ulp / 2);
+    return shuffled([bits((1 + d) * half, 0), bits(1 - d, 0), bits(sign * (1 + (next() & 63) * ulp), 0)]);
+  }
+  const [x, y] = [number(), number()];
+  return shuffled([bits(x, 0), bits(y, 0), bits(sign * x * y, (next() % 5) - 2)]);
 }
 
 /** Registers 0 to 3 (2 is the destination, 3 or memory the last source) with lanes that nearly cancel. */
@@ -106,6 +112,50 @@ export const floatState: StateMaker = (next, width) => {
     ymm: Object.fromEntries(registers.map((value, n) => [n, value])),
     mem: [{ addr: `0x${DATA.toString(16)}`, bytes: Buffer.from(registers[3]!, 'hex').reverse().toString('hex') }],
     mxcsr: `0x${mxcsr.toString(16)}`,
+  };
+};
+
+/** An 80-bit value: plain, near the ends of the range or of other formats, zero, and what is none of these. */
+function extended(next: () => number): bigint {
+  const sign = BigInt(next() & 1) << 79n;
+  const word = (BigInt(next()) << 32n) | BigInt(next());
+  // Few bits make exact results and ties; many make neither.
+  const fraction = [word, word & 0xffff000000000000n, word & 0xfffffffffffff800n, (word & ~0x7ffn) | 0x400n, 0n][
+    next() % 5
+  ]!;
+  const significand = (1n << 63n) | BigInt.asUintN(63, fraction);
+  const exponents = [16383, 16382, 16383 + (next() % 70), 16383 - (next() % 130), 1, 2, 0x7ffe, 0x7ffd];
+  exponents.push(16383 + 1023, 16383 + 127, 16383 - 1022, 16383 - 126, 0x2000 + (next() & 0x3fff));
+  const kind = next() % 24;
+  if (kind === 0) return sign;
+  if (kind === 1) return sign | (0x7fffn << 64n) | (1n << 63n) | (next() & 1 ? fraction >> 1n : 0n);
+  if (kind === 2) return sign | BigInt.asUintN(63, word);
+  if (kind === 3) return sign | (BigInt(exponents[next() % exponents.length]!) << 64n) | BigInt.asUintN(63, word);
+  const exponent = exponents[next() % (kind < 14 ? 4 : exponents.length)]!;
+  return sign | (BigInt(exponent) << 64n) | significand;
+}
+
+/** Registers, mostly full; the control word mostly with all masks, and 53 or 64 bits. */
+export const x87State: StateMaker = (next) => {
+  const controls = [0x37f, 0x27f, 0x37f, 0x27f, 0x7f, 0xf7f, 0x37f & ~(1 << (next() % 6)), next() & 0x1f7f];
+  const flags = next() % 3 === 0 ? next() & 0x47bf : 0;
+  const same = extended(next);
+  const register = (): string => hex(next() % 6 === 0 ? same : extended(next), 20);
+  const data = [
+    extended(next),
+    float(next, 64) | (BigInt(next()) << 64n),
+    float(next, 32) | (BigInt(next()) << 32n),
+    BigInt(next() >>> (next() & 31)) | (BigInt(next()) << 32n),
+    BigInt.asUintN(64, -BigInt(next() >>> (next() & 31))),
+  ][next() % 5]!;
+  return {
+    x87: {
+      fcw: `0x${(controls[next() % controls.length]! | 0x40).toString(16)}`,
+      fsw: `0x${(flags | ((next() & 7) << 11)).toString(16)}`,
+      ftw: `0x${(next() % 5 === 0 ? next() & 255 : 0x7f ^ (next() & 0x80)).toString(16)}`,
+      r: Object.fromEntries(Array.from({ length: 8 }, (_, n) => [n, register()])),
+    },
+    mem: [{ addr: `0x${DATA.toString(16)}`, bytes: Buffer.from(hex(data, 32), 'hex').reverse().toString('hex') }],
   };
 };
 
