@@ -185,7 +185,9 @@ export class VectorMachine {
     if (placement === 'amid') return this.#runToStop(v, start);
     let raised = false;
     try {
-      const repeats = /^(rep|vp?gather)/.test(v.form);
+      // Some gathers were recorded amid their elements.
+      const isPartial = v.exception === null && BigInt(v.out.rip) === start;
+      const repeats = /^rep/.test(v.form) || (/^vp?gather/.test(v.form) && !isPartial);
       do e.run(0 as Ticks, 1);
       while (repeats && s.rip === start);
     } catch (thrown) {
