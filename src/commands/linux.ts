@@ -60,6 +60,9 @@ export function describeLinux(command: Command): void {
       `
 Debian's packages must be there: npm run guests fetches them, once.
 
+The guest's tty has the terminal's size at the start; when the window changes, run resize in the guest, which asks the
+terminal (a PV console carries bytes alone).
+
 Examples:
   rexen linux
   rexen linux --vcpus 2 --disk data.img --record linux.rxn
@@ -84,7 +87,7 @@ function configText(options: LinuxOptions, index: number, kernel: string, initra
     : options.domains > 1
       ? [`rexen.ip=10.0.0.${index + 1}/24`, '""']
       : ['', ''];
-  const append = ['console=hvc0 panic=-1', net, options.append];
+  const append = ['console=hvc0 panic=-1', net, terminalSize(options), options.append];
   const disks = index === 0 ? options.disk.map(diskText) : [];
   return [
     `name = "${index === 0 ? 'linux' : `linux${index + 1}`}"`,
@@ -99,6 +102,12 @@ function configText(options: LinuxOptions, index: number, kernel: string, initra
     `vif = [${vif}]`,
     '',
   ].join('\n');
+}
+
+/** Of the terminal that is the console, for the guest's tty: its size at the start. */
+function terminalSize({ script, json }: LinuxOptions): string {
+  const { isTTY, rows, columns } = process.stdout;
+  return isTTY && rows > 0 && columns > 0 && script === undefined && !json ? `rexen.size=${rows}x${columns}` : '';
 }
 
 function diskText(disk: string, index: number): string {

@@ -14,7 +14,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CpioEntry, cpioArchive, FileType } from '../toolstack/builder/cpio.ts';
 import { reason, sha256Of } from './files.ts';
-import { HOTPLUG, INIT, POWER_COMMANDS, SHELL_INIT } from './linux-init.ts';
+import { HOTPLUG, INIT, POWER_COMMANDS, RESIZE, SHELL_INIT } from './linux-init.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const DEBIAN = join(PROJECT, 'guests/debian');
@@ -48,6 +48,7 @@ export function linuxGuest(options: { kernel?: string | undefined; initrdDir?: s
   add(executable('init', INIT));
   add(file('etc/shinit', SHELL_INIT));
   add(executable('sbin/hotplug', HOTPLUG));
+  add(executable('bin/resize', RESIZE));
   for (const [path, text] of POWER_COMMANDS) add(executable(path, text));
   for (const entry of xenstoreTools()) add(entry);
   const modules = modulesFor(kernel);

@@ -2,7 +2,8 @@
 
 /**
  * Process 1: file systems, modules, the network if the command line has `rexen.ip=ADDRESS/BITS`, then a shell with job
- * control; `rexen.gw` and `rexen.dns` name its gateway and name server. `rexen.run=PATH` runs that program first. Leaving the shell starts another one.
+ * control; `rexen.gw` and `rexen.dns` name its gateway and name server. `rexen.size=ROWSxCOLUMNS` is the terminal's, which a
+ * PV console has no way to tell. `rexen.run=PATH` runs that program first. Leaving the shell starts another one.
  */
 export const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -22,6 +23,7 @@ for word in $(cat /proc/cmdline); do case $word in
   rexen.ip=*) ip addr add \${word#*=} dev eth0; ip link set lo up; ip link set eth0 up ;;
   rexen.gw=*) ip route add default via \${word#*=} ;;
   rexen.dns=*) echo "nameserver \${word#*=}" > /etc/resolv.conf ;;
+  rexen.size=*) size=\${word#*=}; stty -F /dev/console rows \${size%x*} cols \${size#*x} ;;
   rexen.run=*) run=\${word#*=} ;;
 esac; done
 [ "$(cat /sys/devices/system/cpu/online)" = "$(cat /sys/devices/system/cpu/possible)" ] || uevent /sbin/hotplug &
@@ -34,6 +36,16 @@ while :; do setsid cttyhack sh; done
 /** A processor that xl vcpu-set plugged in is the user space's to switch on; elsewhere a rule of udev does it. */
 export const HOTPLUG = `#!/bin/busybox sh
 [ "$ACTION" != add ] || [ "$SUBSYSTEM" != cpu ] || echo 1 > /sys$DEVPATH/online
+`;
+
+/** Asks the terminal for its size by moving the cursor to the last place; Debian's busybox has no applet of the name. */
+export const RESIZE = `#!/bin/busybox sh
+stty -echo
+printf '\\0337\\033[999;999H\\033[6n\\0338'
+while read -r -n 1 -t 2 c && [ "$c" != R ]; do a=$a$c; done
+a=\${a#*[}
+stty echo
+[ -z "$a" ] || stty rows \${a%;*} cols \${a#*;}
 `;
 
 /** For interactive shells: busybox's own shell would prefer its applets, which ask an init that is not there. */
