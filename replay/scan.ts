@@ -88,7 +88,7 @@ function* observe(timeline: Timeline, to: number, interest: Interest): Generator
 
 /** Seeks in pieces. */
 export function* approach(timeline: Timeline, target: number): Generator<void, void> {
-  const from = timeline.snapshots.before(target)?.tick ?? 0;
+  const from = timeline.startBefore(target);
   const here = timeline.tick;
   if (timeline.diverted || here < from || here > target) timeline.seek(Math.min(from, target));
   while (target - timeline.tick > LONGEST_PIECE) {
@@ -137,7 +137,7 @@ export function* findLast(
   accept: (hit: Hit) => boolean = () => true,
 ): Generator<void, Hit | undefined> {
   for (let end = before; end > 0; ) {
-    const start = timeline.snapshots.before(end - 1)!.tick;
+    const start = timeline.startBefore(end - 1);
     yield* approach(timeline, start);
     const hit = (yield* observe(timeline, end, interest)).findLast((each) => each.tick < end && accept(each));
     if (hit) return hit;

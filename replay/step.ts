@@ -68,7 +68,7 @@ export function* stepBackward(timeline: Timeline, slot: number | undefined): Gen
     return true;
   }
   for (let end = here - 1; end > 0; ) {
-    const start = timeline.snapshots.before(end - 1)!.tick;
+    const start = timeline.startBefore(end - 1);
     timeline.seek(start);
     const run = trace(timeline, end).findLast(mine);
     if (run !== undefined) {

@@ -16,6 +16,7 @@ import { domainsKey } from '../src/snapshot/session-state.ts';
 import { type Snapshot, Snapshots } from '../src/snapshot/snapshots.ts';
 import type { BuildMachine } from './session.ts';
 import { RecordedInputs } from './recorded-inputs.ts';
+import { StoredSnapshots } from './stored-snapshots.ts';
 import { Verifier } from './verifier.ts';
 
 export interface TimelineOptions {
@@ -24,11 +25,16 @@ export interface TimelineOptions {
   /** Distance of snapshots; by default 1000 of them over the recording. */
   readonly spacing?: number;
   readonly createHash?: CreateHash;
+  /** A snapshot in the recording is read if it saves so many ticks. */
+  readonly worthReading?: number;
+  /** Told of a snapshot in the recording that cannot be used. */
+  readonly onBadSnapshot?: (text: string) => void;
   /** Called while a seek is under way, between pieces: may throw to break it off. */
   readonly onProgress?: (tick: number, target: number) => void;
 }
 
 export const DEFAULT_SNAPSHOT_MEMORY = 512 << 20;
+const WORTH_READING = 25_000_000;
 const SNAPSHOTS_OVER_ALL = 1000;
 const LEAST_SPACING = 200_000;
 /** Extra snapshots before a place just reached, so that steps back from there are short. */
@@ -48,6 +54,7 @@ export class Timeline {
   #verifier!: Verifier;
   #inputs!: RecordedInputs;
   readonly snapshots: Snapshots;
+  readonly #stored: StoredSnapshots;
   /** Where the timeline was left for a diversion, or undefined while on it. */
   #fork: Snapshot | undefined;
   /** Called for each session that is built: observers must be attached again. */
@@ -58,6 +65,7 @@ export class Timeline {
     this.#build = build;
     this.#options = options;
     this.#spacing = options.spacing ?? Math.max(LEAST_SPACING, Math.ceil(recording.lastTick / SNAPSHOTS_OVER_ALL));
+    this.#stored = new StoredSnapshots(recording);
     this.#construct();
     this.snapshots = new Snapshots(this.#session, options.memoryLimit ?? DEFAULT_SNAPSHOT_MEMORY);
     this.snapshots.take();
@@ -87,6 +95,7 @@ export class Timeline {
   seek(target: number): void {
     const to = Math.max(0, Math.min(target, this.lastTick));
     this.#rejoin();
+    this.#readStored(to);
     const best = this.snapshots.fittingBefore(to);
     if (this.tick > to || (best !== undefined && best.tick > this.tick)) {
       if (best === undefined) this.#rebuild();
@@ -128,6 +137,40 @@ export class Timeline {
   snapshot(): Snapshot {
     if (this.diverted) throw new Error('a diversion has no place on the timeline');
     return this.snapshots.take();
+  }
+
+  /** The last place before `tick` from which there is a way on: a snapshot, here or in the recording. */
+  startBefore(tick: number): number {
+    const stored = this.#stored.before(tick)?.tick ?? 0;
+    return Math.max(this.snapshots.before(tick)?.tick ?? 0, stored);
+  }
+
+  /** Takes over a snapshot from the recording, if that spares much of the way to `to`. */
+  #readStored(to: number): void {
+    const worth = this.#options.worthReading ?? WORTH_READING;
+    for (;;) {
+      const stored = this.#stored.before(to);
+      const known = this.snapshots.before(to)?.tick ?? 0;
+      const here = this.tick <= to ? this.tick : 0;
+      if (stored === undefined || stored.tick - Math.max(known, here) < worth) return;
+      const first = this.snapshots.list[0];
+      // It is of the domains of the start.
+      if (first !== undefined && !this.snapshots.fits(first)) this.#rebuild();
+      try {
+        this.#stored.restore(stored, this.#session, this.snapshots);
+        this.#verifier.seek(stored.seq);
+        this.#inputs.seek(stored.seq);
+        this.snapshots.take();
+        return;
+      } catch (error) {
+        const problem = error instanceof Error ? error.message : String(error);
+        const offset = stored.frames[0]!.offset;
+        this.#options.onBadSnapshot?.(
+          `the snapshot at tick ${stored.tick}, byte ${offset} of the recording, cannot be used: ${problem}; going on without it`,
+        );
+        this.#rebuild();
+      }
+    }
   }
 
   #rejoin(): void {

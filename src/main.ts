@@ -80,6 +80,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/pack.ts')).describePack,
   },
   {
+    name: 'index',
+    summary: 'put snapshots into a recording, so that it opens anywhere at once',
+    load: async () => (await import('./commands/index-recording.ts')).describeIndex,
+  },
+  {
     name: 'trim',
     summary: 'leave out the beginning of a recording',
     load: async () => (await import('./commands/trim.ts')).describeTrim,

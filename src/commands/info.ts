@@ -38,6 +38,9 @@ function infoLines(info: RecordingInfo, start: RecordingStart | undefined): stri
     `  ${bytesText(info.bytes)}; inputs ${bytesText(info.inputBytes)}, ${info.inputBytesPer1000Ticks.toFixed(4)} bytes per 1,000 ticks`,
   ];
   if (start) lines.push(`  begins at a snapshot: event #${start.seq}, tick ${grouped(start.tick)}`);
+  const { count, bytes, problem } = info.snapshots;
+  if (count > 0) lines.push(`  ${count} snapshots, ${bytesText(bytes)}`);
+  if (problem !== undefined) lines.push(`  ${problem}`);
   if (info.digest) lines.push(`  digest ${info.digest}`);
   if (info.images.length > 0) lines.push('images');
   for (const image of info.images) {

@@ -4,6 +4,7 @@ import { FileSink } from '../host/files.ts';
 import { loadImages } from '../host/images.ts';
 import { Output } from '../host/output.ts';
 import { type ByteSink, type ImageContent, type Recording, RecordingWriter } from '../log/recording.ts';
+import { copySnapshots } from '../../replay/index-recording.ts';
 import { diskContent } from '../toolstack/builder/image.ts';
 import { bytesText, STATUS, withRecording } from './common.ts';
 
@@ -48,8 +49,9 @@ export function packRecording(
   sink: ByteSink,
 ): number {
   if (!recording.header) throw new RangeError('the recording ends before anything was recorded');
-  const writer = new RecordingWriter(sink, recording.header, contents);
+  const writer = new RecordingWriter(sink, recording.header, contents, recording.snapshots.length > 0);
   for (const entry of recording.batches) writer.batch(recording.readBatch(entry));
+  copySnapshots(recording, writer);
   if (recording.ending.kind === 'clean') writer.finish(recording.ending.totals);
   return writer.bytes;
 }

@@ -1,6 +1,7 @@
 /** What the commands that travel in time share: options, opening a recording as a timeline. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { hostSeconds, Progress } from '../host/output.ts';
+import { snapshotProblemText } from '../log/info.ts';
 import { grouped } from '../log/print.ts';
 import type { Recording } from '../log/recording.ts';
 import type { Session } from '../session.ts';
@@ -25,10 +26,13 @@ export function addTimelineOptions(command: Command): Command {
 
 /** Opens the timeline, at tick 0. Long ways show their progress. */
 export function openTimeline(recording: Recording, file: string, options: TimelineArguments): Timeline {
+  const { snapshotProblem } = recording;
+  if (snapshotProblem) process.stderr.write(`rexen: ${snapshotProblemText(snapshotProblem)}\n`);
   const progress = new Progress();
   let said = hostSeconds();
   return new Timeline(recording, sessionBuilder(recording, file), {
     ...(options.snapshotMemory === undefined ? {} : { memoryLimit: options.snapshotMemory }),
+    onBadSnapshot: (text) => process.stderr.write(`rexen: ${text}\n`),
     onProgress: (tick, target) => {
       if (tick >= target) {
         progress.done();

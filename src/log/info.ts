@@ -1,5 +1,6 @@
 /** What a recording is and holds: the data behind `rexen info`. */
 import type { KindBytes } from './codec/batch.ts';
+import { FRAME_HEADER_BYTES } from './codec/frame.ts';
 import { grouped } from './print.ts';
 import { KIND_NAMES, type KindName } from './kinds.ts';
 import { LAYOUT_BY_NUMBER, RECORD_WORDS } from './record.ts';
@@ -29,6 +30,8 @@ export interface RecordingInfo {
   readonly effectBytes: number;
   /** Input bytes for each 1,000 ticks. */
   readonly inputBytesPer1000Ticks: number;
+  /** Snapshots inside, and their bytes in the file. */
+  readonly snapshots: { readonly count: number; readonly bytes: number; readonly problem: string | undefined };
   /** Ends cleanly, or where and why not. */
   readonly ending: Ending;
   /** Of a recording that ends cleanly. */
@@ -78,6 +81,13 @@ export function recordingInfo(recording: Recording): RecordingInfo {
     inputBytes: recording.inputBytes,
     effectBytes,
     inputBytesPer1000Ticks: ticks > 0 ? (recording.inputBytes * 1000) / ticks : 0,
+    snapshots: {
+      count: recording.snapshots.length,
+      bytes: recording.snapshots
+        .flatMap(({ frames }) => frames)
+        .reduce((sum, { stored }) => sum + FRAME_HEADER_BYTES + stored, 0),
+      problem: recording.snapshotProblem && snapshotProblemText(recording.snapshotProblem),
+    },
     ending,
     digest: ending.kind === 'clean' ? ending.totals.digest : undefined,
   };
@@ -90,6 +100,12 @@ function share(raw: KindBytes, into: Map<number, number>, belongs: (kind: number
   for (const [kind, size] of raw) {
     if (belongs(kind)) into.set(kind, (into.get(kind) ?? 0) + (stored * size) / total);
   }
+}
+
+/** What is wrong with snapshots in a recording. */
+export function snapshotProblemText({ offset, problem }: NonNullable<Recording['snapshotProblem']>): string {
+  const where = problem.includes(`byte ${offset}`) ? '' : ` at byte ${offset}`;
+  return `a snapshot in the recording is damaged${where} (${problem}); it and those behind it are not used`;
 }
 
 /** How a recording ends, in a sentence. */

@@ -10,6 +10,7 @@
  *     IMAGE     an image or a piece of it (codec/image.ts); small ones only, unless packed: others are named by SHA-256
  *     INPUTS    the inputs of the batch that the next frame completes (codec/batch.ts)
  *     EFFECTS   the effects of a batch; with this frame the batch counts
+ *     SNAPSHOT  a part of the session as it was at some tick, to go on from (src/snapshot/stored.ts); behind all batches
  *     INDEX     where batches are; can be rebuilt by a scan
  *     END       totals and the digest of the session: the recording was ended, not cut
  *
@@ -17,16 +18,9 @@
  * damage, and says where that is.
  */
 import type { LogSink, RecordBatch } from './append.ts';
-import {
-  BATCH_HEAD_BYTES,
-  type BatchHead,
-  BatchEncoder,
-  decodeBatch,
-  decodeHead,
-  type KindBytes,
-} from './codec/batch.ts';
-import { type BatchEntry, decodeIndex, encodeIndex, sameEntry } from './codec/batch-index.ts';
-import { decodeEnd, encodeEnd, END_BYTES, type Totals } from './codec/end.ts';
+import { BatchEncoder, decodeBatch, decodeHead, type KindBytes } from './codec/batch.ts';
+import { type BatchEntry, encodeIndex } from './codec/batch-index.ts';
+import { encodeEnd, type Totals } from './codec/end.ts';
 import { RecordingError } from './codec/error.ts';
 import {
   type ByteSink,
@@ -39,51 +33,33 @@ import {
   readFrameHeader,
   readStored,
 } from './codec/frame.ts';
-import { checkHeader, kindTable, type RecordingHeader } from './codec/header.ts';
-import {
-  EmbeddedImage,
-  IMAGE_FRAME,
-  type ImageContent,
-  imageFrames,
-  imagePieces,
-  MAX_WHOLE_IMAGE_BYTES,
-} from './codec/image.ts';
+import { kindTable, type RecordingHeader } from './codec/header.ts';
+import { EmbeddedImage, type ImageContent, imagePieces, MAX_WHOLE_IMAGE_BYTES } from './codec/image.ts';
 import { checkPreamble, encodePreamble, PREAMBLE_BYTES } from './codec/preamble.ts';
+import {
+  type Ending,
+  FORMAT_VERSION,
+  FRAME,
+  MAX_SNAPSHOTS,
+  type Scan,
+  Scanner,
+  SNAPSHOTS_VERSION,
+} from './codec/scan.ts';
+import { encodeSnapshotHead, type SnapshotEntry, SnapshotTable } from './codec/snapshot-head.ts';
 import { RECORD_WORDS, toU53 } from './record.ts';
 
+export { type Ending, FORMAT_VERSION, FRAME, MAX_BATCHES, MAX_IMAGES, MAX_SNAPSHOTS } from './codec/scan.ts';
 export { PREAMBLE_BYTES } from './codec/preamble.ts';
 export { RecordingError } from './codec/error.ts';
 export type { BatchEntry } from './codec/batch-index.ts';
 export type { Totals } from './codec/end.ts';
 export type { ByteSink, ByteSource } from './codec/frame.ts';
+export type { SnapshotEntry } from './codec/snapshot-head.ts';
 export type { ImageEntry, RecordingHeader, RecordingStart } from './codec/header.ts';
 export type { ImageContent } from './codec/image.ts';
 
-/**
- * Raise it when old readers would misread new files or new readers old ones; history in recordings/README.md.
- */
-export const FORMAT_VERSION = 3;
-
-/** Frame types and how large they may become. */
-export const FRAME = {
-  HEADER: { type: 1, name: 'header', head: 0, maxBytes: 1 << 20 },
-  IMAGE: IMAGE_FRAME,
-  INPUTS: { type: 3, name: 'inputs', head: BATCH_HEAD_BYTES, maxBytes: 16 << 20 },
-  EFFECTS: { type: 4, name: 'effects', head: BATCH_HEAD_BYTES, maxBytes: 16 << 20 },
-  INDEX: { type: 5, name: 'index', head: 0, maxBytes: 32 << 20 },
-  END: { type: 6, name: 'end', head: END_BYTES, maxBytes: END_BYTES },
-} as const satisfies Record<string, FrameLimits & { type: number; name: string }>;
-
 /** Images up to this size lie in the recording itself from the start. */
 export const MAX_EMBEDDED_IMAGE_BYTES = 256 << 10;
-/** More batches than this in one file are refused: 2^20 full ones are 17 billion events. */
-export const MAX_BATCHES = 1 << 20;
-export const MAX_IMAGES = 256;
-
-const LIMITS_BY_TYPE = new Map<number, (typeof FRAME)[keyof typeof FRAME]>(
-  Object.values(FRAME).map((frame) => [frame.type, frame]),
-);
-
 const nothing = new Uint8Array(0);
 
 // -- writer -----------------------------------------------------------------------------------------------------------
@@ -99,10 +75,20 @@ export class RecordingWriter implements LogSink {
   readonly #entries: BatchEntry[] = [];
   #frames = 0;
 
-  /** @param contents by index in `header.images`: those to be embedded. */
-  constructor(sink: ByteSink, header: RecordingHeader, contents: ReadonlyMap<number, Uint8Array | ImageContent>) {
+  #snapshots = 0;
+
+  /**
+   * @param contents by index in `header.images`: those to be embedded.
+   * @param withSnapshots whether `snapshot` will be called
+   */
+  constructor(
+    sink: ByteSink,
+    header: RecordingHeader,
+    contents: ReadonlyMap<number, Uint8Array | ImageContent>,
+    withSnapshots = false,
+  ) {
     this.#sink = sink;
-    this.#write(encodePreamble(versionFor(header, contents)));
+    this.#write(encodePreamble(withSnapshots ? SNAPSHOTS_VERSION : versionFor(header, contents)));
     const images = header.images.map((image, i) => ({ ...image, embedded: contents.has(i) }));
     const json = JSON.stringify({ ...header, images, kinds: kindTable() });
     this.#frame(FRAME.HEADER, nothing, new TextEncoder().encode(json));
@@ -118,6 +104,16 @@ export class RecordingWriter implements LogSink {
     if (inputs) this.inputBytes += this.#frame(FRAME.INPUTS, inputs.head, inputs.body);
     this.#entries.push({ ...decodeHead(effects.head), inputsAt, effectsAt: this.bytes, frame });
     this.#frame(FRAME.EFFECTS, effects.head, effects.body);
+  }
+
+  /** A snapshot behind all batches, in the order of ticks. @throws RangeError if there are too many */
+  snapshot(tick: number, seq: number, parts: readonly Uint8Array[]): void {
+    if (this.#snapshots >= MAX_SNAPSHOTS) throw new RangeError(`a recording holds at most ${MAX_SNAPSHOTS} snapshots`);
+    for (const [part, body] of parts.entries()) {
+      const head = encodeSnapshotHead({ tick, seq, index: this.#snapshots, part, parts: parts.length });
+      this.#frame(FRAME.SNAPSHOT, head, body);
+    }
+    this.#snapshots++;
   }
 
   /** Ends the recording cleanly. Flush the log first. */
@@ -147,14 +143,6 @@ function versionFor({ start }: RecordingHeader, contents: ReadonlyMap<number, { 
 
 // -- reader -----------------------------------------------------------------------------------------------------------
 
-/** How a file ends. */
-export type Ending =
-  | { readonly kind: 'clean'; readonly totals: Totals }
-  /** Cut off (a kill, a full disk): nothing is wrong before `offset`. */
-  | { readonly kind: 'cut'; readonly offset: number }
-  /** Something is wrong at `offset`; what lies behind it is not looked at. */
-  | { readonly kind: 'damaged'; readonly offset: number; readonly problem: string };
-
 /** A recording opened for reading: checked whole, nothing decompressed yet. */
 export class Recording {
   readonly version: number;
@@ -165,6 +153,10 @@ export class Recording {
   /** Bytes of the file, and of its frames of inputs. */
   readonly bytes: number;
   readonly inputBytes: number;
+  /** Places from which a replay can go on at once, by tick. */
+  readonly snapshots: readonly SnapshotEntry[];
+  /** What is wrong with a snapshot: those behind it are not used. Events are as good as before. */
+  readonly snapshotProblem: { readonly offset: number; readonly problem: string } | undefined;
   readonly #source: ByteSource;
   readonly #images: ReadonlyMap<number, readonly FrameHeader[]>;
 
@@ -173,6 +165,8 @@ export class Recording {
     this.#source = source;
     this.header = scan.header;
     this.version = scan.version;
+    this.snapshots = scan.snapshots.whole();
+    this.snapshotProblem = scan.snapshots.problem;
     this.batches = scan.batches;
     this.ending = scan.ending;
     this.bytes = source.size;
@@ -216,6 +210,11 @@ export class Recording {
     return new EmbeddedImage(index, size, frames, (frame) => this.#body(frame, FRAME.IMAGE));
   }
 
+  /** A part of a snapshot as it was given to the writer. @throws RecordingError */
+  snapshotPart({ frames }: SnapshotEntry, part: number): Uint8Array {
+    return this.#body(frames[part], FRAME.SNAPSHOT);
+  }
+
   /** Decodes a batch; it is the caller's own. @throws RecordingError with the frame's offset. */
   readBatch(entry: BatchEntry, kindBytes?: KindBytes): RecordBatch {
     const { inputsAt, effectsAt, frame } = entry;
@@ -252,15 +251,6 @@ function tickOf(batch: RecordBatch, index: number): number {
   return toU53(batch.words[at + 2], batch.words[at + 3]);
 }
 
-interface Scan {
-  version: number;
-  header: RecordingHeader | undefined;
-  batches: BatchEntry[];
-  images: Map<number, FrameHeader[]>;
-  ending: Ending;
-  inputBytes: number;
-}
-
 /**
  * Opens a recording: checks every byte of it (at more than 1 GB/s), and finds out how far it goes.
  * @throws RecordingError if it is none, of a version this rexen does not know, or damaged in its very header.
@@ -268,6 +258,7 @@ interface Scan {
 export function openRecording(source: ByteSource): Recording {
   const scan: Scan = {
     version: checkPreamble(source, FORMAT_VERSION) ?? FORMAT_VERSION,
+    snapshots: new SnapshotTable(),
     header: undefined,
     batches: [],
     images: new Map(),
@@ -284,111 +275,4 @@ export function openRecording(source: ByteSource): Recording {
     scan.ending = { kind: 'damaged', offset: error.offset ?? scanner.offset, problem: error.message };
   }
   return new Recording(source, scan);
-}
-
-/** Goes through the frames of a file once. */
-class Scanner {
-  offset = PREAMBLE_BYTES;
-  readonly #source: ByteSource;
-  readonly #scan: Scan;
-  #number = 0;
-  #pending: { at: number; head: BatchHead; frame: number } | undefined;
-  #indexAt = -1;
-
-  constructor(source: ByteSource, scan: Scan) {
-    this.#source = source;
-    this.#scan = scan;
-  }
-
-  run(): Ending {
-    let cutAt = this.offset;
-    while (true) {
-      if (!this.#pending) cutAt = this.offset;
-      const frame = readFrameHeader(this.#source, this.offset, this.#number);
-      if (!frame) return { kind: 'cut', offset: cutAt };
-      const limits = LIMITS_BY_TYPE.get(frame.type);
-      if (!limits) throw new RecordingError(`unknown type of frame, ${frame.type}`, this.offset);
-      const payload = readStored(this.#source, frame, limits);
-      if (frame.type === FRAME.END.type) return this.#end(payload, frame);
-      this.#take(frame, payload);
-      this.offset += FRAME_HEADER_BYTES + frame.stored;
-      this.#number++;
-    }
-  }
-
-  #take(frame: FrameHeader, payload: Uint8Array): void {
-    const scan = this.#scan;
-    const misplaced = () => new RecordingError('a frame stands where it does not belong', frame.offset);
-    if ((frame.type === FRAME.HEADER.type) === (scan.header !== undefined) || this.#indexAt >= 0) throw misplaced();
-    if (this.#pending && frame.type !== FRAME.EFFECTS.type) throw misplaced();
-    switch (frame.type) {
-      case FRAME.HEADER.type:
-        scan.header = checkHeader(inflateBody(frame, payload, FRAME.HEADER), frame.offset);
-        break;
-      case FRAME.IMAGE.type: {
-        const index = payload[0] | (payload[1] << 8) | (payload[2] << 16) | (payload[3] << 24);
-        const frames = scan.images.get(index) ?? [];
-        const { embedded, size = 0 } = scan.header?.images[index] ?? {};
-        if (!embedded || frames.length >= imageFrames(size) || scan.batches.length > 0) throw misplaced();
-        frames.push(frame);
-        scan.images.set(index, frames);
-        break;
-      }
-      case FRAME.INPUTS.type:
-        scan.inputBytes += FRAME_HEADER_BYTES + frame.stored;
-        this.#pending = { at: frame.offset, head: this.#head(payload, frame), frame: frame.number };
-        break;
-      case FRAME.EFFECTS.type:
-        this.#effects(frame, this.#head(payload, frame));
-        break;
-      default:
-        this.#index(frame, payload);
-    }
-  }
-
-  #head(payload: Uint8Array, frame: FrameHeader): BatchHead {
-    const head = decodeHead(payload);
-    const last = this.#scan.batches.at(-1);
-    const seq = last ? last.firstSeq + last.count : (this.#scan.header?.start?.seq ?? 0);
-    if (head.firstSeq !== seq || head.count === 0 || !Number.isSafeInteger(head.lastTick)) {
-      throw new RecordingError(`a batch begins with event ${head.firstSeq}, event ${seq} was due`, frame.offset);
-    }
-    return head;
-  }
-
-  #effects(frame: FrameHeader, head: BatchHead): void {
-    const pending = this.#pending;
-    if ((pending?.head.inputs ?? 0) !== head.inputs || (pending && pending.head.count !== head.count)) {
-      throw new RecordingError('the inputs of a batch are missing', frame.offset);
-    }
-    if (this.#scan.batches.length >= MAX_BATCHES) throw new RecordingError('too many batches', frame.offset);
-    this.#scan.batches.push({
-      ...head,
-      inputsAt: pending?.at ?? -1,
-      effectsAt: frame.offset,
-      frame: pending?.frame ?? frame.number,
-    });
-    this.#pending = undefined;
-  }
-
-  #index(frame: FrameHeader, payload: Uint8Array): void {
-    const entries = decodeIndex(inflateBody(frame, payload, FRAME.INDEX), MAX_BATCHES);
-    const scanned = this.#scan.batches;
-    if (entries.length !== scanned.length || !entries.every((entry, i) => sameEntry(entry, scanned[i]))) {
-      throw new RecordingError('the index does not fit the file', frame.offset);
-    }
-    this.#indexAt = frame.offset;
-  }
-
-  #end(payload: Uint8Array, frame: FrameHeader): Ending {
-    const { indexAt, totals } = decodeEnd(payload);
-    const last = this.#scan.batches.at(-1);
-    const events = last ? last.firstSeq + last.count : (this.#scan.header?.start?.seq ?? 0);
-    if (this.#indexAt < 0 || indexAt !== this.#indexAt || totals.events !== events) {
-      throw new RecordingError('the end does not fit the file', frame.offset);
-    }
-    const behind = frame.offset + FRAME_HEADER_BYTES + frame.stored;
-    if (behind !== this.#source.size) throw new RecordingError('something follows the end of the recording', behind);
-    return { kind: 'clean', totals };
-  }
 }

@@ -96,6 +96,13 @@ export class Snapshots {
     restoreSession(this.#session, this.#states.unpack(snapshot.state));
   }
 
+  /** After somebody else gave the session another state: `change` does that, and says which frames it changed. */
+  changed(change: () => readonly number[]): void {
+    const { snapshots } = this.#session.engine;
+    const written = snapshots.takeWritten();
+    for (const mfn of [...written, ...change()]) snapshots.markWritten(mfn);
+  }
+
   /** Latest snapshot at or before `tick`. */
   before(tick: number): Snapshot | undefined {
     return this.list.findLast((each) => each.tick <= tick);

@@ -8,6 +8,8 @@
  *      │        │ (u32)       │          │             │ mfns     │ 4,096 bytes each │
  *      └────────┴─────────────┴──────────┴─────────────┴──────────┴──────────────────┘
  *
+ * In a recording that carries several, a snapshot has only the frames that are not what the one before it left.
+ *
  * The first part has the state of everything but memory as JSON; the others have n = 0. Frames that no part has are
  * zero. The JSON is drawn in `state-json.ts`.
  */
@@ -25,10 +27,41 @@ export function storeSession(session: Savable): Uint8Array[] {
   const { frames } = session.engine;
   const used: number[] = [];
   for (let mfn = 0; mfn < frames.frameCount; mfn++) if (!isZero(frames.frame(mfn))) used.push(mfn);
+  return partsOf(session, used);
+}
+
+/**
+ * Several sessions' states one after the other, each with only the frames that changed since the one before it.
+ *
+ *     const chain = new StoredChain();
+ *     chain.store(session, placeDigest(session));   // parts, for RecordingWriter.snapshot
+ */
+export class StoredChain {
+  /** What the last one left; undefined: zeros. */
+  #last: Uint8Array | undefined;
+
+  /** @param place what the session is to be again after it was restored */
+  store(session: Savable, place: string): Uint8Array[] {
+    const { frames } = session.engine;
+    const last = (this.#last ??= new Uint8Array(frames.frameCount * PAGE_SIZE));
+    const changed: number[] = [];
+    for (let mfn = 0; mfn < frames.frameCount; mfn++) {
+      const before = last.subarray(mfn * PAGE_SIZE, (mfn + 1) * PAGE_SIZE);
+      const now = frames.frame(mfn);
+      if (Buffer.compare(before, now) === 0) continue;
+      before.set(now);
+      changed.push(mfn);
+    }
+    return partsOf(session, changed, place);
+  }
+}
+
+function partsOf(session: Savable, mfns: readonly number[], place?: string): Uint8Array[] {
   const parts: Uint8Array[] = [];
-  let json = new TextEncoder().encode(stateToJson(withoutDigest(saveSession(session))));
-  for (let from = 0; from < used.length || from === 0; from += FRAMES_IN_A_PART) {
-    parts.push(part(json, used.slice(from, from + FRAMES_IN_A_PART), session));
+  const state = withoutDigest(saveSession(session));
+  let json = new TextEncoder().encode(stateToJson(place === undefined ? state : { ...state, place }));
+  for (let from = 0; from < mfns.length || from === 0; from += FRAMES_IN_A_PART) {
+    parts.push(part(json, mfns.slice(from, from + FRAMES_IN_A_PART), session));
     json = new Uint8Array(0);
   }
   return parts;
@@ -71,6 +104,52 @@ export function restoreStored(session: Savable, parts: readonly Uint8Array[]): v
   restoreSession(session, state);
   session.log.restartDigest();
   for (const mfn of contents.keys()) snapshots.markWritten(mfn);
+}
+
+/** Parts of the snapshots of a chain, by number: from the one wanted back to the first. */
+export interface ChainParts {
+  readonly snapshots: number;
+  parts(snapshot: number): number;
+  read(snapshot: number, part: number): Uint8Array;
+}
+
+/** The domains that a session has for the last snapshot of a chain, as `domainsKey` says it. @throws RangeError */
+export function chainState(chain: ChainParts): { state: SessionState; place: string } {
+  const first = readPart(chain.read(chain.snapshots - 1, 0), Number.MAX_SAFE_INTEGER, new Map());
+  const state = stateFromJson(new TextDecoder('utf-8', { fatal: true }).decode(first)) as SessionState & {
+    place?: unknown;
+  };
+  if (typeof state.place !== 'string') throw new RangeError('the stored session does not say what it is');
+  return { state, place: state.place };
+}
+
+/**
+ * Makes a session with the same domains what it was at the last snapshot of a chain.
+ * @returns frames that have another content now
+ * @throws RangeError, Error if it is none, or of another session: that is then in no state at all
+ */
+export function restoreChain(session: Savable, chain: ChainParts, { state }: { state: SessionState }): number[] {
+  const { frames, snapshots } = session.engine;
+  const seen = new Uint8Array(frames.frameCount);
+  const changed: number[] = [];
+  const replace = (mfn: number, content: Uint8Array) => {
+    seen[mfn] = 1;
+    if (Buffer.compare(frames.frame(mfn), content) === 0) return;
+    snapshots.replaceFrame(mfn, content);
+    changed.push(mfn);
+  };
+  // The last to write a frame decides: backwards, one part in memory at a time.
+  for (let snapshot = chain.snapshots - 1; snapshot >= 0; snapshot--) {
+    for (let part = 0; part < chain.parts(snapshot); part++) {
+      const contents = new Map<number, Uint8Array>();
+      readPart(chain.read(snapshot, part), frames.frameCount, contents);
+      for (const [mfn, content] of contents) if (seen[mfn] === 0) replace(mfn, content);
+    }
+  }
+  const zero = new Uint8Array(PAGE_SIZE);
+  for (let mfn = 0; mfn < frames.frameCount; mfn++) if (seen[mfn] === 0) replace(mfn, zero);
+  restoreSession(session, state);
+  return changed;
 }
 
 /** Adds what a part holds to `contents`. @returns its JSON */

@@ -222,7 +222,7 @@ describe('a file that is hostile', () => {
     const bytes = small.slice(0, PREAMBLE_BYTES);
     bytes[8] = 77;
     new DataView(bytes.buffer).setUint32(12, crc32(bytes.subarray(0, 12)), true);
-    expect(opens(bytes)).toContain('version 77 is unknown, this rexen reads versions 1 to 3');
+    expect(opens(bytes)).toContain('version 77 is unknown, this rexen reads versions 1 to 4');
   });
 
   it('is refused if it is something else', () => {
