@@ -8,7 +8,7 @@ import { Control } from './hypervisor/control.ts';
 import { Xen } from './hypervisor/hypervisor.ts';
 import type { EventLog } from './log/append.ts';
 import { Clock } from './machine/clock.ts';
-import { type MachineConfig, machineConfig } from './machine/config.ts';
+import { type MachineConfig, MAX_MEMORY_MIB, machineConfig } from './machine/config.ts';
 import type { InputSource } from './machine/door.ts';
 import { Machine, type RunStop } from './machine/machine.ts';
 import { PAGE_SIZE } from './memory/frames.ts';
@@ -56,6 +56,11 @@ const CODE_PAGES = 1536;
 /** A configuration of the machine that the domains fit into. @throws RangeError if they fit into none */
 export function sessionConfig(domains: readonly SessionDomain[], machine: Partial<MachineConfig> = {}): SessionConfig {
   const memory_mib = domains.reduce((sum, { config }) => sum + config.maxMemoryMiB + DOMAIN_EXTRA_MIB, XEN_MIB);
+  if (machine.memory_mib === undefined && memory_mib > MAX_MEMORY_MIB)
+    throw new RangeError(
+      `the domains need ${memory_mib} MiB of machine memory, ${XEN_MIB} for Xen and ${DOMAIN_EXTRA_MIB} beside each one's own ` +
+        `included; a machine has at most ${MAX_MEMORY_MIB}: lower memory or maxmem`,
+    );
   const pcpus = Math.min(8, Math.max(1, ...domains.map(({ config }) => config.maxVcpus)));
   return { machine: machineConfig({ memory_mib, pcpus, ...machine }), domains };
 }

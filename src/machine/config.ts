@@ -30,10 +30,12 @@ export const DEFAULT_MACHINE: MachineConfig = {
   timeslice_ticks: 1_000_000,
 };
 
+/** Of the whole machine: what WebAssembly can address, less the tables. */
+export const MAX_MEMORY_MIB = 3072;
 const LIMITS: Readonly<Record<string, readonly [min: number, max: number]>> = {
   pcpus: [1, 64],
   slice_ticks: [1, 1_000_000_000],
-  memory_mib: [1, 3072],
+  memory_mib: [1, MAX_MEMORY_MIB],
   digest_interval_ticks: [0, Number.MAX_SAFE_INTEGER],
   timeslice_ticks: [1, Number.MAX_SAFE_INTEGER],
 };

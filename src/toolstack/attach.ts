@@ -52,6 +52,10 @@ function logEvents(log: EventLog, listener: ToolstackListener): ToolstackEvents 
     stopped: (id, name, reason, action) => listener.stopped?.(id, name, reason, action),
     created: (id, name, was) => listener.created?.(id, name, was),
     destroyed: (id, name) => listener.destroyed?.(id, name),
+    notRestarted(name, why) {
+      log.emit('note', { text: `${name} cannot be restarted: ${why}` });
+      listener.refused?.(`create ${name}`, why);
+    },
     consoleOutput(id, bytes) {
       log.emitAt(id, NONE, 'console-output', { bytes });
       listener.consoleOutput?.(id, bytes);

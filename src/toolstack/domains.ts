@@ -28,6 +28,8 @@ export interface ToolstackEvents {
   /** A domain is new. `was` is the id of the one it restarts. */
   created(id: number, name: string, was: number | undefined): void;
   destroyed(id: number, name: string): void;
+  /** A domain that was to be restarted is gone for good: the machine has no room for it now. */
+  notRestarted(name: string, why: string): void;
   consoleOutput(id: number, bytes: Uint8Array): void;
   storeOperation(operation: StoreOperation): void;
 }
@@ -103,8 +105,7 @@ export class Toolstack {
     try {
       return this.create(known.config, known.images, paused);
     } catch (error) {
-      if (error instanceof ImageError || error instanceof OutOfFrames)
-        throw new ToolstackError(`${known.config.name}: ${error.message}`);
+      if (isNoRoom(error)) throw new ToolstackError(`${known.config.name}: ${error.message}`);
       throw error;
     }
   }
@@ -275,7 +276,14 @@ export class Toolstack {
     this.#events.stopped(id, config.name, reason, action);
     if (action === 'preserve') return;
     this.destroy(id);
-    if (action === 'restart') this.#create(config, images, false, id);
+    if (action !== 'restart') return;
+    try {
+      this.#create(config, images, false, id);
+    } catch (error) {
+      // Its memory may have gone to others while its balloon was small.
+      if (!isNoRoom(error)) throw error;
+      this.#events.notRestarted(config.name, error.message);
+    }
   }
 
   #get(id: number): Running {
@@ -283,6 +291,10 @@ export class Toolstack {
     if (running === undefined) throw new ToolstackError(`there is no domain ${id}`);
     return running;
   }
+}
+
+function isNoRoom(error: unknown): error is Error {
+  return error instanceof ImageError || error instanceof OutOfFrames;
 }
 
 /** A suspended domain is kept: nothing here resumes it. Soft reset needs a device model, which nobody has here. */

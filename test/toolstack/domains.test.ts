@@ -8,6 +8,7 @@ import { ImageError } from '../../src/toolstack/builder/image.ts';
 import { parseDomainConfig } from '../../src/toolstack/xl/config.ts';
 import { sharedFile, testWithImages } from '../support/images.ts';
 import { pvhKernel } from './builder/make-elf.ts';
+import { P2mType } from '../../src/memory/p2m.ts';
 import { FakeHypervisor } from './fake-hypervisor.ts';
 
 function setup(mib = 64) {
@@ -19,6 +20,7 @@ function setup(mib = 64) {
     created: (id, name, was) => events.push(`created ${id} ${name}${was === undefined ? '' : ` for ${was}`}`),
     stopped: (id, _, reason, action) => events.push(`stopped ${id} ${reason} ${action}`),
     destroyed: (id) => events.push(`destroyed ${id}`),
+    notRestarted: (name, why) => events.push(`not restarted ${name}: ${why}`),
     consoleOutput: (id, bytes) => output.push(`${id}:${new TextDecoder().decode(bytes)}`),
     storeOperation: () => {},
   });
@@ -178,6 +180,21 @@ describe('life and death', () => {
     expect(toolstack.store.list('/vm')).toHaveLength(left.length);
     expect(toolstack.xenstored.store.check()).toBeUndefined();
     expect(hypervisor.services.size).toBe(left.length * 2);
+  });
+  test('a domain whose memory went elsewhere is not restarted, and nothing of it is left', () => {
+    const { hypervisor, toolstack, events, create } = setup();
+    create();
+    create('', 'other');
+    events.length = 0;
+    while (hypervisor.machine.freeFrames > 0) hypervisor.machine.allocate();
+    // Its balloon gave a page, and another domain has it.
+    hypervisor.domain(1)!.memory.p2m.set(1000, 0, P2mType.HOLE);
+    hypervisor.stop(1, 'reboot');
+    expect(events.slice(0, 2)).toEqual(['stopped 1 reboot restart', 'destroyed 1']);
+    expect(events.at(-1)).toMatch(/^not restarted grubpvh: machine memory is exhausted/);
+    expect([...hypervisor.domains.keys()]).toEqual([2]);
+    expect(toolstack.store.list('/local/domain').map(Number)).toEqual([0, 2]);
+    expect(toolstack.xenstored.store.check()).toBeUndefined();
   });
   test('what the guest printed last is not lost', () => {
     const { hypervisor, output, create } = setup();
