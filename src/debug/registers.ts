@@ -236,7 +236,7 @@ const EFER_BITS = { SCE: 0, LME: 8, LMA: 10, NXE: 11 };
 const look = (name: string, bits: number, get: (s: CpuState) => bigint | number, type = 'int') =>
   value(name, bits, type, get, undefined, 'system');
 
-/** What debuggers of programs never see. gdb shows it with `info registers system`, and by name. */
+/** What debuggers of programs never see: gdb shows it by name, and with `info all-registers`. */
 export const system: Feature = {
   name: 'org.rexen.system',
   types: flagsXml('rexen_cr0', 8, CR0_BITS) + flagsXml('rexen_cr4', 8, CR4_BITS) + flagsXml('rexen_efer', 8, EFER_BITS),

@@ -9,6 +9,8 @@ const PIECE_MS = 20;
 const MAX_UNREAD = 1 << 20;
 /** Bytes taken at once: the answers to so many are a few megabytes at most. */
 const BITE = 1024;
+/** How long a client waits for another one to be gone. */
+const CHANGE_MS = 200;
 /** When a client is silent for so long the host asks whether it is there. */
 const KEEP_ALIVE_MS = 10_000;
 
@@ -49,24 +51,38 @@ export function listenForGdb(
 ): Promise<GdbServer> {
   const { host, port } = parseAddress(address);
   let current: Connection | undefined;
+  let waiting: Socket | undefined;
   let sayGoodbye = () => {};
   const goodbye = new Promise<void>((resolve) => {
     sayGoodbye = resolve;
   });
-  const server: Server = createServer((socket) => {
-    if (current?.spoke) {
-      say(`another gdb came from ${socket.remoteAddress} while one is here: refused`);
-      socket.on('error', () => {});
-      socket.destroy();
-      return;
-    }
+  const accept = (socket: Socket) => {
     // Somebody who opened the port and said nothing gives way.
     current?.close();
     const connection = new Connection(socket, target, say, sayGoodbye);
     current = connection;
-    socket.on('close', () => {
+    connection.onGone = () => {
       if (current === connection) current = undefined;
-    });
+      const next = waiting;
+      waiting = undefined;
+      if (next && !next.destroyed) accept(next);
+    };
+  };
+  const server: Server = createServer((socket) => {
+    socket.on('error', () => {});
+    if (!current?.spoke) {
+      accept(socket);
+      return;
+    }
+    // One that has just gone may not have been missed yet.
+    waiting?.destroy();
+    waiting = socket;
+    setTimeout(() => {
+      if (waiting !== socket) return;
+      waiting = undefined;
+      if (!socket.destroyed) say(`another gdb came from ${socket.remoteAddress} while one is here: refused`);
+      socket.destroy();
+    }, CHANGE_MS);
   });
   return new Promise((resolve, reject) => {
     server.on('error', (error: NodeJS.ErrnoException) => reject(new Error(refusal(host, port, error))));
@@ -96,6 +112,8 @@ function refusal(host: string, port: number, error: NodeJS.ErrnoException): stri
 class Connection {
   /** It has sent something. */
   spoke = false;
+  /** Called once, when nothing can come any more. */
+  onGone: () => void = () => {};
   readonly #socket: Socket;
   readonly #target: DebugTarget;
   /** Made of the first byte that comes: a client that says nothing has no say. */
@@ -139,6 +157,7 @@ class Connection {
     if (!this.#open) return;
     this.#open = false;
     this.#guarded(() => this.#talk?.abandon());
+    this.onGone();
   }
 
   /** Looks at what came, as long as what is answered is read. */
