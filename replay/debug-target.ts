@@ -16,6 +16,7 @@ import { parseMark } from './mark.ts';
 import { Monitor } from './monitor.ts';
 import { travelCommands } from './monitor-travel.ts';
 import { approach, findFirst, findLast, type Hit, listen } from './scan.ts';
+import { NO_SYMBOLS, symbolFileOf } from './symbol-file.ts';
 import { stepBackward, stepForward } from './step.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -137,7 +138,8 @@ export class ReplayTarget implements DebugTarget {
   }
 
   symbolFile(process: number): Uint8Array | undefined {
-    return this.#options.symbols?.(process);
+    const file = (this.#options.symbols ?? ((id) => symbolFileOf(this.timeline.session, id)))(process);
+    return file ?? (this.#view.registers.is64 ? NO_SYMBOLS : undefined);
   }
 
   *#seek(place: string): Work<Stopped> {

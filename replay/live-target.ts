@@ -18,7 +18,7 @@ import { GuestView, type ViewOptions } from './guest-view.ts';
 import { Monitor } from './monitor.ts';
 import { liveCommands } from './monitor-live.ts';
 import { type Hit, listen } from './scan.ts';
-import { symbolFileOf } from './symbol-file.ts';
+import { NO_SYMBOLS, symbolFileOf } from './symbol-file.ts';
 
 export interface LiveOptions extends ViewOptions {
   readonly say?: (text: string) => void;
@@ -170,7 +170,7 @@ export class LiveTarget implements DebugTarget {
   }
 
   symbolFile(process: number): Uint8Array | undefined {
-    return symbolFileOf(this.#session, process);
+    return symbolFileOf(this.#session, process) ?? (this.#view.registers.is64 ? NO_SYMBOLS : undefined);
   }
 
   // What happens while it runs

@@ -24,7 +24,7 @@ export interface Traveller {
 }
 
 const FLUSH =
-  'gdb does not know yet: type "maintenance flush register-cache", or use its command seek if rexen started it\n';
+  'gdb does not know yet: type "maintenance flush register-cache" and "maintenance flush dcache"; the command seek of a gdb that rexen started does both\n';
 const MAX_EVENTS = 100;
 const MAX_MARKS = 1000;
 

@@ -100,33 +100,58 @@ export function* approach(timeline: Timeline, target: number): Generator<void, v
 
 /**
  * The first hit that `accept`s, from the timeline's place on. Leaves the timeline somewhere behind it; a diversion,
- * which cannot be sought, at the place to stop: before the instruction of a breakpoint, behind a write.
+ * which cannot be sought, at the place to stop: before the instruction of a breakpoint, behind one that accesses.
  */
 export function* findFirst(
   timeline: Timeline,
   interest: Interest,
   accept: (hit: Hit) => boolean = () => true,
 ): Generator<void, Hit | undefined> {
+  if (timeline.diverted) return yield* stopAtFirst(timeline, interest, accept);
   let piece = FIRST_PIECE;
-  const limit = timeline.diverted ? Number.POSITIVE_INFINITY : timeline.lastTick;
-  while (timeline.tick < limit) {
+  while (timeline.tick < timeline.lastTick) {
     const from = timeline.tick;
-    const checkpoint = timeline.diverted ? timeline.checkpoint() : undefined;
-    try {
-      const hit = (yield* observe(timeline, Math.min(limit, from + piece), interest)).find(accept);
-      if (hit && checkpoint) {
-        timeline.rollback(checkpoint);
-        timeline.forward(hit.kind === 'break' ? hit.tick : hit.tick + 1);
-      }
-      if (hit) return hit;
-    } finally {
-      if (checkpoint) timeline.snapshots.drop(checkpoint);
-    }
+    const hit = (yield* observe(timeline, Math.min(timeline.lastTick, from + piece), interest)).find(accept);
+    if (hit) return hit;
     if (timeline.tick === from) return undefined;
     piece = Math.min(piece * 2, LONGEST_PIECE);
     yield;
   }
   return undefined;
+}
+
+/** In a diversion, which cannot be run again: breaks the machine off right at the hit. */
+function* stopAtFirst(
+  timeline: Timeline,
+  interest: Interest,
+  accept: (hit: Hit) => boolean,
+): Generator<void, Hit | undefined> {
+  const { session } = timeline;
+  const { taps } = session.engine;
+  let found: Hit | undefined;
+  const check = (hit: Hit) => {
+    if (found || (interest.check && !interest.check(hit, session)) || !accept(hit)) return false;
+    found = hit;
+    taps.breakOff();
+    session.machine.pause();
+    return false;
+  };
+  for (;;) {
+    const from = timeline.tick;
+    // Anew for each piece: watched addresses may lie elsewhere by now.
+    const { stop } = listen(session, { ...interest, check });
+    taps.onFault = (tick) => {
+      if (found?.kind === 'read' && found.tick === tick) found = undefined;
+    };
+    try {
+      timeline.forward(from + LONGEST_PIECE);
+    } finally {
+      stop();
+    }
+    if (found) return found;
+    if (timeline.tick === from) return undefined;
+    yield;
+  }
 }
 
 /** The last hit that `accept`s before tick `before`. Leaves the timeline anywhere. */

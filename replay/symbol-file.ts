@@ -1,8 +1,12 @@
 /** A file for gdb with a guest's symbols. */
 import { elfSymbols } from '../src/debug/symbols/elf-symbols.ts';
 import { symbolImage } from '../src/debug/symbols/elf-writer.ts';
+import { SortedSymbols } from '../src/debug/symbols/symbol-table.ts';
 import type { Session } from '../src/session.ts';
 import { guestSymbols } from './guest-symbols.ts';
+
+/** One without symbols: it tells gdb that a process is of 64 bits. */
+export const NO_SYMBOLS: Uint8Array = symbolImage(new SortedSymbols('elf', []));
 
 /** The kernel itself if it is an ELF image that has them, else one made of what the guest knows of itself now. */
 export function symbolFileOf(session: Session, id: number): Uint8Array | undefined {

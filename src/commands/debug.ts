@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { runGdb, writeOutput } from '../host/gdb-client.ts';
 import { type GdbServer, listenForGdb, parseAddress, targetText } from '../host/gdb-server.ts';
 import { interrupted } from '../host/signals.ts';
+import { processOf } from '../debug/target.ts';
 import { grouped } from '../log/print.ts';
 import type { Recording } from '../log/recording.ts';
 import { ReplayTarget } from '../../replay/debug-target.ts';
@@ -109,7 +110,8 @@ async function debug(
     const scripts = (options.x ?? []).flatMap((each) => ['-x', each]);
     const batch = options.batch ? ['-batch'] : [];
     const more = [...batch, ...scripts, ...args];
-    return await runGdb({ target: targetText(server), symbols: files.of(first), args: more });
+    const several = new Set(target.threads().map(({ id }) => processOf(id))).size > 1;
+    return await runGdb({ target: targetText(server), several, symbols: files.of(first), args: more });
   } finally {
     server.close();
   }

@@ -265,6 +265,7 @@ export const system: Feature = {
 export interface RegisterSet {
   readonly registers: readonly Register[];
   readonly rip: number;
+  readonly is64: boolean;
   readonly xml: string;
 }
 
@@ -278,7 +279,8 @@ export function registerSet(architecture: string, features: readonly Feature[]):
     ...features.map(featureXml),
     '</target>',
   ].join('');
-  return { registers, rip: registers.findIndex(({ type }) => type === 'code_ptr'), xml };
+  const is64 = registers[0]!.bits === 64;
+  return { registers, is64, rip: registers.findIndex(({ type }) => type === 'code_ptr'), xml };
 }
 
 function featureXml({ name, types = '', registers }: Feature): string {

@@ -17,6 +17,8 @@ export function writeOutput(path: string, bytes: Uint8Array): void {
 export interface GdbOptions {
   /** `target remote …` */
   readonly target: string;
+  /** There is more than one process. */
+  readonly several: boolean;
   /** A file with symbols. */
   readonly symbols: Uint8Array | undefined;
   /** More arguments of gdb, which come when it is connected. */
@@ -24,7 +26,7 @@ export interface GdbOptions {
 }
 
 /** Runs gdb in this terminal. @returns its exit status, 128 and more for a signal, as shells have it */
-export async function runGdb({ target, symbols, args }: GdbOptions): Promise<number> {
+export async function runGdb({ target, several, symbols, args }: GdbOptions): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'rexen-'));
   const script = join(folder, 'rexen.py');
   writeFileSync(script, GDB_SCRIPT);
@@ -35,7 +37,7 @@ export async function runGdb({ target, symbols, args }: GdbOptions): Promise<num
     writeFileSync(path, symbols);
     all.push(path);
   }
-  all.push('-ex', target, ...args);
+  all.push('-ex', target, ...(several ? ['-ex', 'python rexen_joined()'] : []), ...args);
   const ignore = () => {};
   process.on('SIGINT', ignore); // it is gdb's
   try {

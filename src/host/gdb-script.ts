@@ -57,6 +57,15 @@ class Forward(gdb.Command):
     def invoke(self, arg, from_tty):
         monitor(self.name + " " + arg)
 
+def rexen_joined():
+    # gdb asks for the registers of the first process only.
+    here = gdb.selected_inferior()
+    for each in gdb.inferiors():
+        if each is not here and each.pid:
+            gdb.execute("inferior %d" % each.num, to_string=True)
+            gdb.execute("unset tdesc filename", to_string=True)
+    gdb.execute("inferior %d" % here.num, to_string=True)
+
 Place()
 Checkpoint()
 Restart()

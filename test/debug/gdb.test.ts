@@ -204,4 +204,168 @@ describe('gdb', async () => {
     const [, kept] = /\$1 = (\d+)/.exec(before) ?? [];
     expect(out).toContain(`$2 = ${kept}`);
   }, 60_000);
+
+  it('looks at conditions itself, and hits watchpoints while it steps', async () => {
+    const out = await gdb(
+      server,
+      'monitor seek 100000',
+      'maintenance flush register-cache',
+      'break sell if (long)next_ticket == 100',
+      'continue',
+      'print *(unsigned long *)&next_ticket',
+      'delete',
+      'watch *(unsigned long *)&next_ticket',
+      'stepi 10',
+      'x/i $rip',
+      'reverse-stepi',
+      'x/i $rip',
+    );
+    expect(out).toMatch(/hit Breakpoint 1, /);
+    expect(out).toContain('$1 = 100');
+    expect(out.match(/hit Hardware watchpoint 2: .*\n\nOld value = 100\nNew value = 101\n/)).not.toBeNull();
+    expect(out).toContain('=> 0x100012 <sell+18>');
+    expect(out.match(/hit Hardware watchpoint 2: .*\n\nOld value = 101\nNew value = 100\n/)).not.toBeNull();
+    expect(out).toContain('=> 0x10000b <sell+11>');
+    const stops = await count(server, 'break sell if (long)next_ticket == 100');
+    expect(stops).toBe(1);
+  }, 60_000);
+
+  it('steps out of a function that has no lines, over its loops', async () => {
+    const out = await gdb(
+      server,
+      'monitor seek 100000',
+      'maintenance flush register-cache',
+      'tbreak sell',
+      'continue',
+      'step',
+      'info symbol $rip',
+      'reverse-stepi',
+      'info symbol $rip',
+      'reverse-finish',
+      'info symbol $rip',
+    );
+    expect(out.match(/^run \+ \d+ in section/gm)).toHaveLength(2);
+    expect(out).toMatch(/^sell \+ \d+ in section/m);
+  }, 60_000);
+
+  it('calls functions of the guest, in a diversion', async () => {
+    const out = await gdb(
+      server,
+      'monitor seek 100000',
+      'maintenance flush register-cache',
+      'maintenance flush dcache',
+      'tbreak sell',
+      'continue',
+      'set $before = *(unsigned long *)&next_ticket',
+      'print ((unsigned long (*)(void))sell)() == $before',
+      'print *(unsigned long *)&next_ticket == $before + 1',
+      'monitor when',
+      'monitor seek +0',
+      'maintenance flush register-cache',
+      'maintenance flush dcache',
+      'print *(unsigned long *)&next_ticket == $before',
+    );
+    expect(out).toMatch(/\$1 = 1\n\$2 = 1\n/);
+    expect(out).toContain('in a diversion from tick');
+    expect(out).toContain('$3 = 1');
+  }, 60_000);
+
+  it('has marks, events and long lists, and says what is wrong', async () => {
+    const out = await gdb(
+      server,
+      'monitor seek 123456',
+      'monitor mark here',
+      'monitor mark there end-1000',
+      'monitor marks',
+      'monitor seek there',
+      'monitor seek here',
+      'monitor when',
+      'monitor seek +10',
+      'monitor seek nowhere',
+      'monitor mark 1',
+      'monitor events console-output 2',
+      'monitor events nonsense',
+      'monitor who-wrote next_ticket',
+      'monitor who-wrote no_such_thing',
+      'monitor domains',
+      'monitor xenstore /local/domain/1/name',
+      'monitor xenstore /nothing',
+      'monitor physical 0x100000:16',
+      'monitor backtrace',
+      'monitor xl list',
+      'monitor xl destroy race0',
+      'monitor frobnicate',
+      'monitor help',
+    );
+    expect(out).toContain('here is tick 123,456');
+    expect(out).toMatch(/^here +tick 123,456$/m);
+    expect(out).toMatch(/^tick 123,456 of /m);
+    expect(out).toContain('now at tick 123,466');
+    expect(out).toContain('"nowhere" is no place in a recording');
+    expect(out).toContain('a mark has a name');
+    expect(out).toMatch(/console-output/);
+    expect(out).toContain('there is no event kind "nonsense"');
+    expect(out).toMatch(/tick [\d,]+: d1v\d at 0x[0-9a-f]+ <sell.*> wrote 0x/);
+    expect(out).toContain('race0 has no symbol no_such_thing');
+    expect(out).toMatch(/1 race0: 2 vcpus/);
+    expect(out).toContain('/local/domain/1/name = "race0"');
+    expect(out).toContain('xenstore has no node /nothing now');
+    expect(out).toMatch(/^0x100000: ([0-9a-f]{2} ){15}[0-9a-f]{2} /m);
+    expect(out).toMatch(/^#0 /m);
+    expect(out).toContain('there is no command "frobnicate"');
+    expect(out).toMatch(/^monitor seek MARK/m);
+    expect(target.threads()).toHaveLength(2);
+  }, 60_000);
+
+  it('shows domains as processes and vcpus as their threads', async () => {
+    const two = recordGuests([{ guest: 'race', vcpus: 2 }, { guest: 'spinner' }], 3_000_000);
+    const line = new Timeline(two.recording, two.build);
+    const both = new ReplayTarget(line);
+    line.seek(20_000);
+    both.interrupted();
+    const port = await listenForGdb('0', both);
+    servers.push(port);
+    const out = await gdb(
+      port,
+      'info threads',
+      'info inferiors',
+      'inferior 2',
+      'unset tdesc filename',
+      'print $cr0 != 0',
+      'inferior 1',
+      'print $rip != 0',
+      'break sell',
+      'continue',
+    );
+    expect(out).toMatch(/Thread 1\.1 "race0" \(d1v0, /);
+    expect(out).toMatch(/Thread 1\.2 "race0" \(d1v1, /);
+    expect(out).toMatch(/Thread 2\.1 "spinner1" \(d2v0, /);
+    expect(out).toMatch(/2 +process 2/);
+    expect(out).toContain('Switching to inferior 2');
+    expect(out).toContain('$1 = 1');
+    expect(out).toMatch(/Thread 1\.\d "race0" hit Breakpoint 1|hit Breakpoint 1/);
+  }, 60_000);
+
+  it('gives a 32-bit guest 32-bit registers', () => {
+    const xml = new ReplayTarget(timeline, { architecture: 'i386' });
+    xml.joined();
+    expect(xml.targetXml(0)).toContain('<architecture>i386</architecture>');
+    expect(xml.targetXml(0)).toContain('name="eip"');
+    const plain = new ReplayTarget(timeline);
+    plain.joined();
+    expect(plain.targetXml(0)).toContain('name="rip"');
+  });
 });
+
+/** How often gdb itself stops, or would, on a way back over the whole recording. */
+async function count(server: GdbServer, point: string): Promise<number> {
+  const out = await gdb(
+    server,
+    'set debug remote 1',
+    point,
+    'monitor seek end',
+    'reverse-continue',
+    'reverse-continue',
+  );
+  return out.match(/Packet received: T05thread:p1\.\d+;swbreak/g)?.length ?? 0;
+}

@@ -151,11 +151,14 @@ async function compareMarks(server: GdbServer, timeline: Timeline, end: number, 
   const commands = ticks.flatMap((tick) => [
     `monitor seek ${tick}`,
     'maintenance flush register-cache',
+    'maintenance flush dcache',
     ...[1, 2].flatMap((thread) => [
       `thread ${thread}`,
       `printf "R ${tick} ${thread} ${shown.map(() => '%lx').join(' ')} %lx %lx %lx\\n", ${shown.join(', ')}, (long)$cr3, (long)$cr0, (long)$efer`,
       `printf "M ${tick} ${thread} %lx\\n", *(long *)0x${variable.toString(16)}`,
+      'echo \\n', // an address that is not mapped leaves a line without an end
       `printf "S ${tick} ${thread} %lx %lx %lx %lx\\n", *(long *)$rsp, *(long *)($rsp + 8), *(long *)($rsp + 4096), *(long *)$rip`,
+      'echo \\n',
     ]),
   ]);
   const seen = new Set([...(await gdb(server, commands)).matchAll(/^[RMS] .*$/gm)].map(([line]) => line));

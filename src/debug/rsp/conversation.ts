@@ -20,6 +20,8 @@ export class Conversation {
   closed = false;
   /** Processes that it has let go of. */
   readonly detached = new Set<number>();
+  /** Processes whose registers were described to gdb. It asks for the first one only, by itself. */
+  readonly described = new Set<number>();
   /** Files open by vFile. */
   readonly files = new Map<number, Uint8Array>();
 

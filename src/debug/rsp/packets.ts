@@ -11,6 +11,11 @@ export type PacketHandler = (c: Conversation, args: string) => Answer;
 
 const MEMORY_ERROR = 'E0e';
 const MAX_READ = MAX_PACKET / 2 - 16;
+/**
+ * gdb asks for the description of the first process alone. Of another one's registers it takes no more than those that it
+ * knows anyway, which end here for i386 as for x86-64, and gives up if there are more. `unset tdesc filename` makes it ask there too.
+ */
+const UNDESCRIBED = 308;
 const BACKWARDS = 'this session is live and knows no way back; open its recording with rexen debug for that';
 
 const SUPPORTED = [
@@ -78,7 +83,11 @@ export const PACKETS: Readonly<Record<string, PacketHandler>> = {
   },
 
   // Registers and memory
-  g: (c) => hexOr(c.target.readRegisters(c.chosen)),
+  g: (c) => {
+    const bytes = c.target.readRegisters(c.chosen);
+    const isKnown = !c.multiprocess || c.described.has(processOf(c.chosen));
+    return hexOr(isKnown ? bytes : bytes?.subarray(0, UNDESCRIBED));
+  },
   G: (c, args) => {
     const bytes = fromHex(args);
     return bytes ? done(c.target.writeRegisters(c.chosen, bytes)) : ERROR;

@@ -21,7 +21,11 @@ export function transfer(c: Conversation, args: string): string {
 }
 
 const OBJECTS: Readonly<Record<string, (c: Conversation, annex: string) => string | undefined>> = {
-  features: (c, annex) => (annex === 'target.xml' ? c.target.targetXml(c.chosen) : undefined),
+  features: (c, annex) => {
+    if (annex !== 'target.xml') return undefined;
+    c.described.add(processOf(c.chosen));
+    return c.target.targetXml(c.chosen);
+  },
   threads: (c) =>
     `<?xml version="1.0"?><threads>${c
       .threads()
