@@ -8,7 +8,7 @@
  *            │ state of the current vcpu    │  STATE_BYTES, saved and restored as a whole
  *     0x1000 ├──────────────────────────────┤
  *            │ scratch: split accesses,     │  never part of the machine's state
- *            │ call-out operands            │
+ *            │ call-out operands, CRC table │
  *     0x2000 ├──────────────────────────────┤
  *            │ TLBs, one set a vcpu         │  architectural (DESIGN C3): saved with snapshots
  *            ├──────────────────────────────┤
@@ -165,5 +165,7 @@ export const STATE_BYTES = 0x800;
 export const SCRATCH = 0x1000;
 export const SCRATCH_BYTES = 0x1000;
 /** u32: 1 when decoded code was overwritten since a repeated string instruction last asked: it may be its own code. */
-export const CODE_CHANGED = 0x1ff0;
+export const CODE_CHANGED = 0xff0;
+/** 256 u32: CRC-32C of each byte, for the CRC32 instruction. Constant. */
+export const CRC_TABLE = 0x1c00;
 export const TLB_AREA = 0x2000;

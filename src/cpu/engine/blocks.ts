@@ -159,7 +159,7 @@ export class BlockBuilder {
     if (result === 'gp') return this.#callout(raiseGp, offset, true);
     const execute = isSegmentedBitString(insn, mode) ? segmentedBitString : calloutFor(insn);
     const isGenerated =
-      execute === undefined || (attempted.has(insn.row.mnemonic) && this.#lowering.isDirect(insn, offset, mode));
+      execute === undefined || (attempted.has(insn.row.mnemonic) && this.#lowering.mayAttempt(insn, offset, mode));
     const entry = isGenerated ? this.#lowering.handlerOf(insn, mode) : undefined;
     if (execute !== undefined) {
       if (entry !== undefined) return this.#attempt(entry, execute, offset, mode, info);

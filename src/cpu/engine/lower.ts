@@ -65,8 +65,12 @@ export class Lowering {
     return entry ?? undefined;
   }
 
-  /** Generated x87 code keeps the address of its operand, so this must come from the record itself. */
-  isDirect(insn: Instruction, offset: number, mode: number): boolean {
+  /**
+   * Whether the attempt of generated code can serve at all: that of x87 keeps the address of its operand, so this must come from
+   * the record itself; that of explicit string compares reads 32-bit lengths.
+   */
+  mayAttempt(insn: Instruction, offset: number, mode: number): boolean {
+    if (insn.rexW && /PCMPESTR/.test(insn.row.mnemonic)) return false;
     if (!insn.hasMem || !isX87(insn.row)) return true;
     if ((mode & MODE_BITS) === 2) return insn.addressSize === 64 && fitsDirect(insn, offset);
     return insn.addressSize === 32 && isFlat(insn.memory.segment, mode);

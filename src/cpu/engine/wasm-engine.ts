@@ -9,6 +9,7 @@ import type { ProcessorExits } from '../exits.ts';
 import { FAULT, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { Mmu } from '../mmu.ts';
+import { writeCrcTable } from '../semantics/moves.ts';
 import { CpuState, FLAG } from '../state.ts';
 import {
   deliver,
@@ -64,6 +65,7 @@ export class WasmEngine implements Engine {
     this.memory = new WebAssembly.Memory({ initial: map.pages, maximum: map.pages });
     const buffer = this.memory.buffer;
     this.state = new CpuState(buffer);
+    writeCrcTable(this.state.u32);
     this.frames = new MachineMemory(buffer, map.frames, frames);
     this.#dirty = new Uint8Array(frames);
     this.#cache = new CodeCache(buffer, map.code, frames);

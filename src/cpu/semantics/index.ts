@@ -14,6 +14,7 @@ import { sseFloatLanes } from './sse-float-lanes.ts';
 import { stack } from './stack.ts';
 import { strings } from './strings.ts';
 import { vector } from './vector.ts';
+import { vectorStrings } from './vector-strings.ts';
 import { x87Common } from './x87.ts';
 
 const attempts: Record<string, Semantics> = {
@@ -22,6 +23,7 @@ const attempts: Record<string, Semantics> = {
   ...sseFloatConvert,
   ...sseFloatLanes,
   ...sseFloatFma,
+  ...vectorStrings,
   ...x87Common,
 };
 

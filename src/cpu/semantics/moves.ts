@@ -1,5 +1,6 @@
 /** Data movement without flags. */
 import { i32, i64, type Expr } from '../../wasm/index.ts';
+import * as L from '../layout.ts';
 import { mask, type Semantics } from './operation.ts';
 
 const move: Semantics = (o) =>
@@ -49,21 +50,25 @@ const sahf: Semantics = (o) => {
   o.flags.setStatusFlags(o.f, i64.or(overflow, i64.and(i64.shr_u(o.reg(0, 64), i64.const(8)), i64.const(0xd5))));
 };
 
-/** CRC32C by bits: rare enough, and plainly right. Operand 0 is 32 or 64 bit wide, the result always 32. */
+/** CRC-32C byte by byte. Operand 0 is 32 or 64 bit wide, the result always 32. */
 const crc32: Semantics = (o) => {
   const bits = o.width(1);
-  const crc = o.let(i64.and(o.read(0), i64.const(0xffffffffn)), 'crc');
-  const data = o.let(o.read(1), 'data');
-  const turns = o.let(i32.const(bits), 'turns');
-  o.f.loop((again) => {
-    const low = o.let(i64.and(i64.xor(crc, data), i64.const(1)), 'low');
-    o.f.set(crc, i64.xor(i64.shr_u(crc, i64.const(1)), i64.mul(low, i64.const(0x82f63b78n))));
-    o.f.set(data, i64.shr_u(data, i64.const(1)));
-    o.f.set(turns, i32.sub(turns, i32.const(1)));
-    o.f.brIf(again, turns);
-  });
+  const crc = o.let(i64.xor(i64.and(o.read(0), i64.const(0xffffffffn)), o.read(1)), 'crc');
+  for (let done = 0; done < bits; done += 8) {
+    const at = i32.shl(i32.and(i32.wrap_i64(crc), i32.const(0xff)), i32.const(2));
+    o.f.set(crc, i64.xor(i64.shr_u(crc, i64.const(8)), i64.load32_u(at, L.CRC_TABLE)));
+  }
   o.write(0, crc);
 };
+
+/** Puts the table of CRC32 where generated code finds it. The polynomial is 0x1edc6f41, bits reversed. */
+export function writeCrcTable(u32: Uint32Array): void {
+  for (let byte = 0; byte < 256; byte++) {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+    u32[(L.CRC_TABLE >> 2) + byte] = crc;
+  }
+}
 
 const nothing: Semantics = () => {};
 

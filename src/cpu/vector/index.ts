@@ -1,6 +1,6 @@
 /**
- * Vector instructions that TypeScript executes, because their accesses depend on data or they are rare: string compares,
- * masked moves, gathers. All other integer vector instructions are generated code (semantics/vector.ts).
+ * Vector instructions that TypeScript executes, because their accesses depend on data or they are rare: masked moves, gathers,
+ * string compares with 64-bit lengths. All other integer vector instructions are generated code (semantics/vector.ts).
  */
 import type { InstructionRow } from '../../isa/row.ts';
 import type { SystemInstruction } from '../context.ts';
