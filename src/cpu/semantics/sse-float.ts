@@ -2,7 +2,7 @@
  * Floating point on vectors in generated code: the common case only. Every instruction also has an exact form in TypeScript
  * (src/cpu/sse), to which it is handed over, unchanged, when the fast form cannot prove that value and MXCSR come out alike:
  *
- *   - MXCSR rounds to nearest, flushes nothing, masks everything, and PE is set already (it is sticky, and the first inexact
+ *   - MXCSR rounds to nearest, masks everything, and PE is set already (it is sticky, and the first inexact
  *     result of a program sets it) or the result is found to be exact. Operations that never round do not ask for this.
  *   - no operand is a NaN or denormal, so that neither IE nor DE arises from it;
  *   - the result is finite, and if it could be inexact, larger than the smallest normal number: neither OE, ZE nor UE. (The
@@ -21,6 +21,8 @@ export type Width = 32 | 64;
 const MXCSR_MODES = 0xffc0;
 const MXCSR_DEFAULT = 0x1f80;
 const MXCSR_PE = 0x20;
+/** FTZ and DAZ. */
+const MXCSR_FLUSH = 0x8040;
 
 /** Lane-wise operations of a width: both have the same names. */
 export const lanesOf = (width: Width): typeof f32x4 | typeof f64x2 => (width === 32 ? f32x4 : f64x2);
@@ -37,14 +39,14 @@ const mxcsr = (): Expr<'i32'> => i32.load(i32.const(0), L.MXCSR);
 export const usualMxcsr = (): Expr<'i32'> =>
   i32.eq(i32.and(mxcsr(), i32.const(MXCSR_MODES | MXCSR_PE)), i32.const(MXCSR_DEFAULT | MXCSR_PE));
 
-/** 1 when the modes are the default ones. */
+/** 1 when all is masked and rounding is to nearest. FTZ and DAZ may be on: where nothing is denormal they change nothing. */
 export const isModeUsual = (): Expr<'i32'> =>
-  i32.eq(i32.and(mxcsr(), i32.const(MXCSR_MODES)), i32.const(MXCSR_DEFAULT));
+  i32.eq(i32.and(mxcsr(), i32.const(MXCSR_MODES & ~MXCSR_FLUSH)), i32.const(MXCSR_DEFAULT));
 
 /** 1 when PE is set. */
 export const isInexactNoted = (): Expr<'i32'> => i32.and(i32.shr_u(mxcsr(), i32.const(5)), i32.const(1));
 
-/** Gives up unless the modes are the default ones. PE is then `requireExact`'s to look after. */
+/** Gives up unless the modes are usual. PE is then `requireExact`'s to look after. */
 export function requireModes(a: Attempt): void {
   a.v.f.brIf(a.giveUp, i32.eqz(isModeUsual()));
 }
@@ -95,6 +97,11 @@ export function clean(width: Width, x: Local<'v128'>): V128 {
 
 /** Lane masks: neither NaN nor infinite. */
 const finite = (width: Width, x: V128): V128 => lanesOf(width).lt(lanesOf(width).abs(x), infinity(width));
+
+/** Lane masks: zero, or normal and finite. */
+function bounded(width: Width, x: Local<'v128'>): V128 {
+  return v128.and(clean(width, x), finite(width, x));
+}
 
 /** Lane masks: a rounded result that neither overflowed nor may have underflowed. */
 export function safe(f: Vectors['f'], width: Width, x: V128): V128 {
@@ -190,11 +197,11 @@ function isProduct(a: Attempt, x: V128, y: V128, p: Local<'v128'>): V128 {
   return v128.and(F.eq(productErrors[a.width](a.v, x, y, p), zeros()), isTold);
 }
 
-/** x + y or x - y. A tiny sum is exact, so only overflow and NaN are to be kept out. */
+/** x + y or x - y. A tiny sum is exact, but FTZ would make it zero. */
 export function sumOf(a: Attempt, op: 'add' | 'sub', x: Local<'v128'>, y: Local<'v128'>): Local<'v128'> {
   const { width } = a;
   const r = a.v.f.let(lanesOf(width)[op](x, y));
-  requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), finite(width, r)));
+  requireLanes(a, v128.and(v128.and(clean(width, x), clean(width, y)), bounded(width, r)));
   requireExact(a, () => lanesOf(width).eq(sumError(a, op, x, y, r), zeros()));
   return r;
 }

@@ -103,7 +103,8 @@ export const floatState: StateMaker = (next, width) => {
   const plain = value();
   const any = 0x1f80 | (next() & 0xe07f);
   const kind = next() % 6;
-  const mxcsr = kind < 3 ? 0x1fa0 : kind < 4 ? 0x1f80 : kind < 5 ? any : any & ~(next() & 0x1f80);
+  const flush = next() % 4 === 0 ? 0x8040 & (next() << 6) : 0;
+  const mxcsr = kind < 3 ? 0x1fa0 | flush : kind < 4 ? 0x1f80 | flush : kind < 5 ? any : any & ~(next() & 0x1f80);
   // Equal operands, and products that an addend nearly cancels, are worth a share.
   const register = (): string => hex(next() % 6 === 0 ? plain : value(), 64);
   const registers =
