@@ -19,15 +19,19 @@ describe('vectors taken here', () => {
   });
   afterAll(() => taker?.close());
 
-  for (const [families, count] of [
-    [[], 2000],
-    [[RANDOM_BYTES], 1000],
+  for (const [families, mode, count] of [
+    [[], 64, 2000],
+    [[], 32, 1000],
+    [[], 16, 1000],
+    [[RANDOM_BYTES], 64, 1000],
+    [[RANDOM_BYTES], 32, 500],
   ] as const) {
-    testIf(reason === undefined, reason ?? '', families[0] ?? 'every family', () => {
-      const { vectors } = take({ seed: 20_000, count, families, mode: 64 }, taker);
+    testIf(reason === undefined, reason ?? '', `${families[0] ?? 'every family'}, ${mode}-bit code`, () => {
+      const { vectors } = take({ seed: 20_000, count, families, mode }, taker);
       expect(vectors).toHaveLength(count);
       expect(vectors.filter(({ exception }) => exception === null).length).toBeGreaterThan(count / 5);
-      for (const [maxBlock, placement] of ways) {
+      // Other modes see NOPs in the code page, by way of segments that lead there.
+      for (const [maxBlock, placement] of mode === 64 ? ways : ways.slice(0, 1)) {
         const problems: string[] = [];
         const report = (v: { id: string; form: string; bytes: string }, lines: string[]) =>
           problems.push(`${v.id} ${v.form} ${v.bytes}: ${lines.join('; ')}`);

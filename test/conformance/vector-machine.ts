@@ -72,11 +72,12 @@ const MASK_64 = (1n << 64n) - 1n;
 
 /**
  * Where the instruction stands: `alone` is one tick at its first byte; `amid` has NOPs before it in the same block and runs to
- * an invalid opcode behind it or at its target.
+ * HLT behind it or at its target, which privilege 3 may not.
  */
 export type Placement = 'alone' | 'amid';
 const NOP = 0x90;
-const INVALID = 0x06; // PUSH ES: #UD in 64-bit mode
+/** HLT: #GP at privilege 3 in all modes, and what the taker has there. */
+const FILL = 0xf4;
 
 /** NOPs before a vector's instruction: as many as its page has room for, up to five. */
 const sledBytes = (v: Vector): number => Math.min(5, codeOffset(v));
@@ -205,7 +206,7 @@ export class VectorMachine {
     return true;
   }
 
-  /** A whole block, not cut by the budget: NOPs, the instruction, and everywhere else an invalid opcode to stop at. */
+  /** A whole block, not cut by the budget: NOPs, the instruction, and everywhere else HLT to stop at. */
   #runToStop(v: Vector, start: bigint): string[] {
     const s = this.engine.state;
     s.rip -= BigInt(sledBytes(v));
@@ -227,10 +228,8 @@ export class VectorMachine {
     const s = e.state;
     const code = e.frames.frame(this.#code);
     const at = codeOffset(v);
-    if (placement === 'amid') {
-      code.fill(INVALID);
-      code.fill(NOP, at - sledBytes(v), at);
-    }
+    code.fill(FILL);
+    if (placement === 'amid') code.fill(NOP, at - sledBytes(v), at);
     code.set(Buffer.from(v.bytes, 'hex'), at);
     e.frameWritten(this.#code);
     e.frames.frame(this.#data).fill(0);

@@ -34,7 +34,7 @@ export function runVectors(
     const lines = machine.run(v, placement);
     if (lines.length === 0) summary.passed++;
     else if (lines[0] === 'raised vector 6') {
-      const name = disassemble(Buffer.from(v.bytes, 'hex'), BigInt(v.rip), 64).split(' ')[0]!;
+      const name = disassemble(Buffer.from(v.bytes, 'hex'), BigInt(v.rip), v.mode ?? 64).split(' ')[0]!;
       summary.unsupported[name] = (summary.unsupported[name] ?? 0) + 1;
     } else {
       summary.failed[v.family] = (summary.failed[v.family] ?? 0) + 1;
@@ -62,7 +62,9 @@ function main(args: string[]): number {
       shown.set(v.form, n);
       if (json || args.includes('--quiet') || n > 2) return;
       const bytes = Buffer.from(v.bytes, 'hex');
-      console.log(`${v.id} ${v.form}: ${v.bytes}  ${disassemble(bytes, BigInt(v.rip), 64)}\n  ${lines.join('\n  ')}`);
+      console.log(
+        `${v.id} ${v.form}: ${v.bytes}  ${disassemble(bytes, BigInt(v.rip), v.mode ?? 64)}\n  ${lines.join('\n  ')}`,
+      );
     });
     all.total += s.total;
     all.passed += s.passed;

@@ -11,6 +11,7 @@ import { attempted } from '../semantics/index.ts';
 import { type CpuState, SEG } from '../state.ts';
 import { isSegmentedBitString, segmentedBitString } from './bit-strings.ts';
 import { calloutFor } from './callouts.ts';
+import { nearBranchFor } from './near-branches.ts';
 import type { CodeCache } from './code-cache.ts';
 import type { DebugTaps } from './debug-taps.ts';
 import { codeBits, FLAT_CODE } from './code-mode.ts';
@@ -79,7 +80,7 @@ export class BlockBuilder {
     const rip = s.get64(L.SLOT_BLOCK_RIP) & s.get64(L.RIP_MASK);
     s.set64(L.SLOT_BLOCK_RIP, rip);
     const flat = (mode & FLAT_CODE) !== 0;
-    if (!flat && Number(rip) > s.limit(SEG.CS) >>> 0) raise(VECTOR.GP, 0);
+    if (!flat) this.#checkSegment(rip);
     const linear = (rip + s.get64(L.CODE_BASE)) & s.get64(L.RIP_MASK);
     const lo = Number(linear & 0xffffffffn);
     const hi = Number(linear >> 32n);
@@ -93,6 +94,14 @@ export class BlockBuilder {
     return s.get32(at) || this.#build(mfn, mode, lo, hi, at);
   }
 
+  /** Blocks hold decisions by CS's limit: with another limit they are decoded again. */
+  #checkSegment(rip: bigint): void {
+    const limit = this.#s.limit(SEG.CS) >>> 0;
+    if (limit !== this.#limit) this.clear();
+    this.#limit = limit;
+    if (Number(rip) > limit) raise(VECTOR.GP, 0);
+  }
+
   /** A probe is told of where no code can be fetched, too: a debugger has functions return to such places. */
   #fetchOrTell(rip: bigint, lo: number, hi: number): number {
     if (!this.taps?.probes.has(rip)) return this.#mmu.fetchEntry(lo, hi);
@@ -103,6 +112,9 @@ export class BlockBuilder {
       throw fault;
     }
   }
+
+  /** CS's limit when code was last decoded that is not flat. */
+  #limit = 0xffff;
 
   /** How often everything was forgotten. */
   clears = 0;
@@ -157,7 +169,9 @@ export class BlockBuilder {
     if (!this.#withinLimit(offset, mode)) return this.#callout(raiseGp, offset, true);
     if (result === 'ud') return this.#callout(raiseUd, offset, true);
     if (result === 'gp') return this.#callout(raiseGp, offset, true);
-    const execute = isSegmentedBitString(insn, mode) ? segmentedBitString : calloutFor(insn);
+    const execute = isSegmentedBitString(insn, mode)
+      ? segmentedBitString
+      : (calloutFor(insn) ?? nearBranchFor(insn, this.#limitOf(mode)));
     const isGenerated =
       execute === undefined || (attempted.has(insn.row.mnemonic) && this.#lowering.mayAttempt(insn, offset, mode));
     const entry = isGenerated ? this.#lowering.handlerOf(insn, mode) : undefined;
@@ -181,6 +195,11 @@ export class BlockBuilder {
     const execute: SystemInstruction = () => taps.probed(rip);
     const id = this.callouts.push({ execute, insn: this.#insn.clone(), ends: false }) - 1;
     this.#lowering.raw(SpecialOp.CALLOUT, offset, Math.max(1, this.#insn.length), id);
+  }
+
+  /** Limit of CS, where it matters. */
+  #limitOf(mode: number): number | undefined {
+    return (mode & FLAT_CODE) !== 0 ? undefined : this.#s.limit(SEG.CS) >>> 0;
   }
 
   /** In code that is not flat every byte must lie within CS. */
@@ -215,6 +234,8 @@ export class BlockBuilder {
     const s = this.#s;
     const start = lo & 4095;
     const head = 4096 - start;
+    const limit = this.#limitOf(mode);
+    if (limit !== undefined && Number(s.get64(L.SLOT_BLOCK_RIP)) + head > limit) raise(VECTOR.GP, 0);
     const lo2 = ((lo & 0xfffff000) + 4096) >>> 0;
     const hi2 = lo2 === 0 && s.longMode ? (hi + 1) >>> 0 : hi;
     const mfn2 = s.get32(this.#mmu.fetchEntry(lo2, hi2) + ITLB_MFN) & 0x7fffffff;

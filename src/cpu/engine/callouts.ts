@@ -5,7 +5,7 @@ import { sseFloatInstructionFor } from '../sse/index.ts';
 import { systemInstructionFor } from '../system/index.ts';
 import { vectorInstructionFor } from '../vector/index.ts';
 import { x87InstructionFor } from '../x87/index.ts';
-import { distantBranchFor, legacyInstructions } from './legacy.ts';
+import { legacyInstructions } from './legacy.ts';
 
 /** The function for `insn`, or undefined if generated code executes it. */
 export function calloutFor(insn: Instruction): SystemInstruction | undefined {
@@ -15,7 +15,6 @@ export function calloutFor(insn: Instruction): SystemInstruction | undefined {
     x87InstructionFor(row) ??
     sseFloatInstructionFor(row) ??
     vectorInstructionFor(row) ??
-    legacyInstructions[row.mnemonic] ??
-    distantBranchFor(insn)
+    legacyInstructions[row.mnemonic]
   );
 }

@@ -1,4 +1,5 @@
 /** What generated code calls: the slow halves of memory access and block lookup, and instructions written in TypeScript. */
+import type { Instruction } from '../decode/instruction.ts';
 import { Flow, type FlowResult } from '../context.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
@@ -28,6 +29,13 @@ export interface RunState {
 /** Does this answer end the run? */
 export function leaves(flow: FlowResult): boolean {
   return flow === Flow.LEAVE || flow === Flow.LEAVE_BRANCH || flow === Flow.RETRY;
+}
+
+/** Legacy 16-byte operands must be aligned, but for a few; of VEX only the aligned moves'. SHA's are judged later (measured). */
+function mustBeAligned(insn: Instruction): boolean {
+  const { mnemonic } = insn.row;
+  if (insn.vex ? !/^VMOV(A|NT|DQA)/.test(mnemonic) : /^(MOVU|MOVDQU|LDDQU|SHA)/.test(mnemonic)) return false;
+  return insn.operands.some(({ kind, size }, i) => i < insn.operandCount && kind === 'mem' && size >= 128);
 }
 
 /** True while TF, RF, a breakpoint or a pending debug trap wants one instruction at a time. */
@@ -61,7 +69,9 @@ export class HostCalls {
       raise: (vector, error) => raise(vector!, error!),
       segment: (seg, bytes, write) => {
         const s = this.#s;
-        s.set64(L.ARG_LINEAR, this.#cpu.segmentLinear(seg!, s.get64(L.ARG_LINEAR), bytes!, write !== 0));
+        const offset = s.get64(L.ARG_LINEAR);
+        if (seg === SEG.SS && bytes! >= 16) this.#requireAligned(offset + s.base(SEG.SS));
+        s.set64(L.ARG_LINEAR, this.#cpu.segmentLinear(seg!, offset, bytes!, write !== 0));
       },
       resolve: (link) => this.resolve(link!),
       short: (t) => this.#short(t!),
@@ -117,6 +127,22 @@ export class HostCalls {
     if (hasDataBreakpoints(s)) pendDebug(s, dataBreakpoint(s, (BigInt(hi) << 32n) | BigInt(lo), bytes, write));
   }
 
+  /** A misaligned operand is #GP before its address could be #SS (measured on AMD's). */
+  #requireAligned(linear: bigint): void {
+    if ((linear & 15n) === 0n) return;
+    const insn = this.#current();
+    if (insn !== undefined && mustBeAligned(insn)) raise(VECTOR.GP, 0);
+  }
+
+  /** The instruction that generated code executes now. */
+  #current(): Instruction | undefined {
+    const s = this.#s;
+    const pc = s.get32(L.FAULT_PC);
+    if (!this.run.active || pc === 0) return undefined;
+    const rip = s.get64(L.SLOT_BLOCK_RIP) + BigInt(this.#cache.offsetOf(pc));
+    return this.#blocks.peekInstruction(rip & s.get64(L.RIP_MASK));
+  }
+
   /** #SS for an address reached through SS: a stack instruction, or a memory operand with that segment. */
   nonCanonicalVector(linear: bigint): number {
     const s = this.#s;
@@ -130,7 +156,8 @@ export class HostCalls {
     const segment = insn.memory.segment;
     const operand = this.#cpu.effectiveOffset(insn) + (segment >= SEG.FS ? s.base(segment) : 0n);
     const isOperand = BigInt.asUintN(64, operand) === linear || insn.row.mnemonic.startsWith('BT');
-    if (insn.hasMem && isOperand) return segment === SEG.SS ? VECTOR.SS : VECTOR.GP;
+    if (insn.hasMem && isOperand)
+      return segment === SEG.SS && !(linear & 15n && mustBeAligned(insn)) ? VECTOR.SS : VECTOR.GP;
     return STACK_MNEMONICS.has(insn.row.mnemonic) ? VECTOR.SS : VECTOR.GP;
   }
 

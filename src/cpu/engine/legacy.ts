@@ -6,7 +6,7 @@ import type { ProcessorContext, SystemInstruction } from '../context.ts';
 import { Flow } from '../context.ts';
 import type { Instruction } from '../decode/instruction.ts';
 import { raise, VECTOR } from '../fault.ts';
-import { type CpuState, FLAG, REG, SEG, STATUS_FLAGS } from '../state.ts';
+import { type CpuState, FLAG, STATUS_FLAGS } from '../state.ts';
 
 const AL = 0;
 const AH = 1;
@@ -101,50 +101,6 @@ const noRandomNumber: SystemInstruction = (cpu, insn) => {
 function writeRegister({ s }: ProcessorContext, insn: Instruction): void {
   if (insn.operandSize === 16) s.u16[insn.rm * 4] = 0;
   else s.setReg(insn.rm, 0n);
-}
-
-/** Whether condition `code` (0 to 15, Intel SDM Vol. 1, appendix B) holds. */
-function holds(flags: number, code: number): boolean {
-  const bit = (mask: number): boolean => (flags & mask) !== 0;
-  const less = bit(FLAG.SF) !== bit(FLAG.OF);
-  const pairs = [
-    bit(FLAG.OF),
-    bit(FLAG.CF),
-    bit(FLAG.ZF),
-    bit(FLAG.CF | FLAG.ZF),
-    bit(FLAG.SF),
-    bit(FLAG.PF),
-    less,
-    less || bit(FLAG.ZF),
-  ];
-  return pairs[code >> 1]! !== ((code & 1) === 1);
-}
-
-/**
- * A relative branch whose displacement, counted from the start of its block, leaves 32 bits: nearly 2 GiB forward.
- * JMP, CALL and Jcc of 64-bit mode.
- */
-const distantBranch: SystemInstruction = (cpu, insn) => {
-  const { s } = cpu;
-  if (insn.row.blockEnd === 'cond' && !holds(s.eflags, insn.opcode & 15)) return Flow.NEXT;
-  const target = BigInt.asUintN(64, cpu.nextRip() + BigInt(insn.imm));
-  if (target !== BigInt.asUintN(64, BigInt.asIntN(48, target))) raise(VECTOR.GP, 0);
-  if (insn.row.blockEnd === 'call') {
-    const pointer = BigInt.asUintN(64, s.reg(REG.RSP) - 8n);
-    cpu.mem.write64(cpu.segmentLinear(SEG.SS, pointer, 8, true), cpu.nextRip());
-    s.setReg(REG.RSP, pointer);
-  }
-  s.rip = target;
-  return Flow.BRANCH;
-};
-
-/** Displacements up to here are no distance, wherever in its page the branch stands. */
-const NEAR = 0x7fff0000;
-
-/** The function for a relative branch that is too long for a record, or undefined. */
-export function distantBranchFor(insn: Instruction): SystemInstruction | undefined {
-  const isFar = insn.imm > NEAR && insn.mode === 64 && insn.operandSize === 64;
-  return isFar && insn.operands[0]!.kind === 'rel' && insn.operandCount === 1 ? distantBranch : undefined;
 }
 
 /** By mnemonic. */

@@ -21,6 +21,10 @@ export interface HandlerEntry {
 const isStringLike = new Set(['MOVS', 'STOS', 'LODS', 'SCAS', 'CMPS', 'XLAT']);
 
 /** Where records are put together before they go to the pool. One block at a time. */
+/** Mnemonics whose first operand, in memory, is a source. */
+const onlyReads = /^(CMP|TEST|BT|PUSH|MUL|IMUL|DIV|IDIV|JMP|CALL)$/;
+const isHint = /^(NOP|PREFETCH\w*)$/;
+
 export class Lowering {
   readonly words = new Int32Array(R.MAX_BLOCK_RECORDS * 4);
   readonly offsets = new Uint16Array(R.MAX_BLOCK_RECORDS);
@@ -235,6 +239,8 @@ export class Lowering {
   #prepareAddress(insn: Instruction, spec: HandlerSpec, offset: number, mode: number): boolean {
     const m = insn.memory;
     const is64 = (mode & MODE_BITS) === 2;
+    // Hints look at no segment.
+    if (isHint.test(spec.mnemonic)) return false;
     if (spec.mnemonic === 'LEA') {
       if (insn.addressSize === codeBits(mode) && insn.addressSize !== 16 && fitsDirect(insn, offset)) return false;
       this.#address(SpecialOp.ADDRESS_LEA, insn, offset, 0);
@@ -291,12 +297,7 @@ export class Lowering {
     if (isFlat(m.segment, mode) && insn.addressSize === 32) return false;
     const memory = spec.operands.find((o) => o.kind === 'm');
     const bytes = (memory?.size ?? 8) / 8;
-    const writes =
-      spec.operands[0]?.kind === 'm' &&
-      spec.mnemonic !== 'CMP' &&
-      spec.mnemonic !== 'TEST' &&
-      spec.mnemonic !== 'BT' &&
-      spec.mnemonic !== 'PUSH';
+    const writes = spec.operands[0]?.kind === 'm' && !onlyReads.test(spec.mnemonic);
     this.#address(SpecialOp.ADDRESS, insn, offset, bytes | (writes ? 0x10000 : 0));
     return true;
   }

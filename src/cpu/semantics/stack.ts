@@ -28,7 +28,11 @@ const pop: Semantics = (o) => {
 const pusha: Semantics = (o) => {
   const bytes = o.size / 8;
   const final = o.stackPointer(i64.sub(rsp(), i64.const(8 * bytes)));
-  // Probe the lowest address first: then only the middle can fault, and nothing has moved.
+  // AX first, as CR2 shows; then the lowest address, so that nothing has moved if it faults.
+  for (const n of [0]) {
+    const at = o.stackPointer(i64.sub(rsp(), i64.const((n + 1) * bytes)));
+    o.memory.write(o.stackLinear(at, o.size, true), o.reg(n), o.size);
+  }
   for (let n = 7; n >= 0; n--) {
     const at = o.stackPointer(i64.sub(rsp(), i64.const((n + 1) * bytes)));
     o.memory.write(o.stackLinear(at, o.size, true), o.reg(n), o.size);

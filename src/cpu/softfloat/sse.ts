@@ -37,10 +37,13 @@ export class SseUnit {
   readonly env = new FloatEnv();
   /** After `finish`: an unmasked exception occurred. */
   fault = false;
+  /** Flags of earlier steps of an instruction of several, which a later step's unmasked exception does not take back. */
+  private reported = 0;
 
   begin(mxcsr: number): this {
     this.env.loadMxcsr(mxcsr);
     this.fault = false;
+    this.reported = 0;
     return this;
   }
 
@@ -48,7 +51,7 @@ export class SseUnit {
   finish(): number {
     const unmasked = ~this.env.masks;
     let flags = this.env.flags;
-    if (flags & FLAGS_PRE & unmasked) flags &= ~FLAGS_POST;
+    if (flags & FLAGS_PRE & unmasked) flags = (flags & ~FLAGS_POST) | this.reported;
     this.fault = (flags & unmasked) !== 0;
     return flags;
   }
@@ -127,32 +130,30 @@ export class SseUnit {
     return this.map(w, lanes, (i) => roundToIntegral(this.env, format, lane(a, w, i), rounding, (imm & 8) !== 0));
   }
 
-  /** DPPS, DPPD: imm8 high nibble selects the products, low nibble the lanes that receive the sum; 128-bit halves. */
+  /**
+   * DPPS, DPPD: imm8 high nibble selects the products, low nibble the lanes that receive the sum; 128-bit halves. Products and
+   * each level of sums are steps: a step whose exceptions are not masked is the last, and keeps what the ones before reported
+   * (measured).
+   */
   dotProduct(format: FloatFormat, lanes: number, a: bigint, b: bigint, imm: number): bigint {
-    const perHalf = 128 / format.width;
+    const w = format.width;
+    const perHalf = 128 / w;
+    const wanted = (i: number): boolean => ((imm >> (4 + (i % perHalf))) & 1) !== 0;
+    let terms = Array.from({ length: lanes }, (_, i) =>
+      wanted(i) ? this.binary('mul', format, lane(a, w, i), lane(b, w, i)) : 0n,
+    );
+    for (let left = perHalf; left > 1; left /= 2) {
+      if (this.env.flags & ~this.env.masks) return 0n;
+      this.reported |= this.env.flags & FLAGS_POST;
+      terms = Array.from({ length: terms.length / 2 }, (_, i) =>
+        this.binary('add', format, terms[2 * i]!, terms[2 * i + 1]!),
+      );
+    }
     let result = 0n;
-    for (let base = 0; base < lanes; base += perHalf) {
-      const sum = this.dotHalf(format, perHalf, base, a, b, imm);
-      for (let i = 0; i < perHalf; i++) {
-        if ((imm >> i) & 1) result |= sum << BigInt(format.width * (base + i));
-      }
+    for (let i = 0; i < lanes; i++) {
+      if ((imm >> (i % perHalf)) & 1) result |= terms[Math.floor(i / perHalf)]! << BigInt(w * i);
     }
     return result;
-  }
-
-  private dotHalf(format: FloatFormat, count: number, base: number, a: bigint, b: bigint, imm: number): bigint {
-    const w = format.width;
-    const products: bigint[] = [];
-    for (let i = 0; i < count; i++) {
-      const wanted = (imm >> (4 + i)) & 1;
-      products.push(wanted ? this.binary('mul', format, lane(a, w, base + i), lane(b, w, base + i)) : 0n);
-    }
-    // What the products raise without a mask stops before the sums (measured).
-    if (this.env.flags & ~this.env.masks) return 0n;
-    if (count === 2) return this.binary('add', format, products[0], products[1]);
-    const low = this.binary('add', format, products[0], products[1]);
-    const high = this.binary('add', format, products[2], products[3]);
-    return this.binary('add', format, low, high);
   }
 
   /** CVTPS2PD, CVTPD2PS, CVTSS2SD, CVTSD2SS. */

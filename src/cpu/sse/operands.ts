@@ -9,7 +9,7 @@ import type { Instruction } from '../decode/instruction.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { SseUnit } from '../softfloat/index.ts';
-import { CR0, CR4, type CpuState, FLAG } from '../state.ts';
+import { CR0, CR4, type CpuState, FLAG, SEG } from '../state.ts';
 
 const SSE_AND_AVX = 6n;
 
@@ -58,16 +58,22 @@ export function writeDestination(s: CpuState, insn: Instruction, bits: number, v
 
 /**
  * Memory operand of `bits`. Legacy encodings want 16-byte operands aligned: #GP(0), which comes before page faults and
- * after the address's own checks.
+ * before #SS (measured on AMD's).
  */
 export function readMemory(cpu: ProcessorContext, insn: Instruction, bits: number): bigint {
+  const { segment } = insn.memory;
+  const wantsAligned = bits === 128 && !insn.vex;
+  if (wantsAligned && segment === SEG.SS && ((cpu.effectiveOffset(insn) + stackBase(cpu.s)) & 15n) !== 0n)
+    raise(VECTOR.GP, 0);
   const linear = cpu.effectiveLinear(insn, bits / 8, false);
-  if (bits === 128 && !insn.vex && (linear & 15n) !== 0n) raise(VECTOR.GP, 0);
+  if (wantsAligned && (linear & 15n) !== 0n) raise(VECTOR.GP, 0);
   if (bits === 32) return BigInt(cpu.mem.read32(linear) >>> 0);
   let value = 0n;
   for (let i = 0; i * 64 < bits; i++) value |= cpu.mem.read64(linear + BigInt(8 * i)) << BigInt(64 * i);
   return value;
 }
+
+const stackBase = (s: CpuState): bigint => (s.is64 ? 0n : s.base(SEG.SS));
 
 /** The register or memory operand of ModRM.rm, `bits` wide. */
 export function readSource(cpu: ProcessorContext, insn: Instruction, bits: number): bigint {

@@ -192,14 +192,14 @@ const lsl: SystemInstruction = (cpu, insn) => {
 const arpl: SystemInstruction = (cpu, insn) => {
   requireProtected(cpu);
   const { s } = cpu;
-  const at = insn.hasMem ? cpu.effectiveLinear(insn, 2, true) : 0n;
-  if (insn.hasMem) cpu.mem.probeWrite(at, 2);
+  // Read first, and written only if it changes: the error code of a fault says so (measured on AMD's).
+  const at = insn.hasMem ? cpu.effectiveLinear(insn, 2, false) : 0n;
   const destination = insn.hasMem ? cpu.mem.read16(at) : s.u16[insn.rm * 4]!;
   const rpl = s.u16[insn.reg * 4]! & 3;
   const raises = (destination & 3) < rpl;
   if (raises) {
     const value = (destination & ~3) | rpl;
-    if (insn.hasMem) cpu.mem.write16(at, value);
+    if (insn.hasMem) cpu.mem.write16(cpu.effectiveLinear(insn, 2, true), value);
     else s.u16[insn.rm * 4] = value;
   }
   setZf(cpu, raises);

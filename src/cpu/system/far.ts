@@ -81,6 +81,7 @@ function call(cpu: ProcessorContext, insn: Instruction): void {
     stack.reserve(2, size);
     if (target.offset > BigInt(s.limit(SEG.CS))) raise(VECTOR.GP, 0);
     pushReturn(cpu, stack, size);
+    stack.commitPointer();
     commitParagraph(s, SEG.CS, target.selector);
     s.rip = target.offset;
   } else {
@@ -90,9 +91,11 @@ function call(cpu: ProcessorContext, insn: Instruction): void {
       checkDirectCode(cpu, d);
       const stack = StackView.current(cpu);
       stack.reserve(2, size);
-      checkTarget(cpu, d, target.offset);
-      markAccessed(cpu, d);
+      // A target beyond the limit is found after the pushes, which stay in memory (measured on AMD's).
       pushReturn(cpu, stack, size);
+      checkTarget(cpu, d, target.offset);
+      stack.commitPointer();
+      markAccessed(cpu, d);
       commitCode(cpu, d, target.offset);
     } else if (isCallGate(cpu, d)) callGate(cpu, d);
     else toTask(cpu, d, 'call');
@@ -103,7 +106,6 @@ function call(cpu: ProcessorContext, insn: Instruction): void {
 function pushReturn(cpu: ProcessorContext, stack: StackView, size: number): void {
   stack.push(BigInt(cpu.s.selector(SEG.CS)), size);
   stack.push(cpu.nextRip(), size);
-  stack.commitPointer();
 }
 
 function isCallGate(cpu: ProcessorContext, d: Descriptor): boolean {
@@ -140,7 +142,7 @@ export const farReturn: SystemInstruction = (cpu, insn) => {
   const size = insn.operandSize / 8;
   const release = insn.operandCount > 0 ? insn.imm & 0xffff : 0;
   const stack = StackView.current(cpu);
-  stack.touch(1, size);
+  stack.touch(size, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   if (isParagraphMode(s)) {
@@ -150,6 +152,8 @@ export const farReturn: SystemInstruction = (cpu, insn) => {
     commitParagraph(s, SEG.CS, selector);
     s.rip = rip;
   } else {
+    // To another ring, be it an impossible one, the outer stack is looked at first (measured on AMD's).
+    if ((selector & 3) !== s.cpl) stack.touch(release + size, size);
     const code = fetchReturnCode(cpu, selector);
     if ((selector & 3) === s.cpl) {
       checkTarget(cpu, code, rip);

@@ -63,7 +63,7 @@ function returnedFlags(cpu: ProcessorContext, popped: number, size: number, cpl:
 function returnReal(cpu: ProcessorContext, size: number): void {
   const { s } = cpu;
   const stack = StackView.current(cpu);
-  stack.touch(2, size);
+  stack.touch(2 * size, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   const flags = Number(stack.pop(size) & 0xffffffffn);
@@ -80,7 +80,7 @@ function returnWithinVm86(cpu: ProcessorContext, size: number): void {
   const virtual = ioplOf(s) < 3;
   if (virtual && (size !== 2 || !(s.cr4 & CR4.VME))) raise(VECTOR.GP, 0);
   const stack = StackView.current(cpu);
-  stack.touch(2, size);
+  stack.touch(2 * size, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   const flags = Number(stack.pop(size) & 0xffffffffn);
@@ -102,7 +102,7 @@ function returnWithinVm86(cpu: ProcessorContext, size: number): void {
 function returnProtected(cpu: ProcessorContext, size: number): void {
   const { s } = cpu;
   const stack = StackView.current(cpu);
-  stack.touch(2, size);
+  stack.touch(2 * size, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   const flags = Number(stack.pop(size) & 0xffffffffn);
@@ -127,7 +127,7 @@ function returnLong(cpu: ProcessorContext, size: number): void {
     return;
   }
   const stack = StackView.current(cpu);
-  stack.touch(2, size);
+  stack.touch(2 * size, size);
   const rip = stack.pop(size);
   const selector = popSelector(stack, size);
   const flags = Number(stack.pop(size) & 0xffffffffn);

@@ -99,6 +99,8 @@ export class StackView {
     // On two pages the first push faults first.
     const onePage = (this.pointer - total) >> 12n === (this.pointer - 1n) >> 12n;
     if (onePage && (this.mask === MASK64 || this.pointer >= total)) {
+      this.#at((this.pointer - total) & this.mask, count * size);
+      mem.probeWrite(this.#at((this.pointer - BigInt(size)) & this.mask, size), size, this.#supervisor);
       mem.probeWrite(this.#at((this.pointer - total) & this.mask, count * size), count * size, this.#supervisor);
       return;
     }
@@ -109,9 +111,9 @@ export class StackView {
     }
   }
 
-  /** Looks at the item `index` pops away, as returns do: they read the return address last, and CR2 shows it. */
-  touch(index: number, size: number): void {
-    const offset = (this.pointer + BigInt(index * size)) & this.mask;
+  /** Looks at the item `bytes` above the top, as returns do: they read the return address last, and CR2 shows it. */
+  touch(bytes: number, size: number): void {
+    const offset = (this.pointer + BigInt(bytes)) & this.mask;
     this.#cpu.mem.readBytes(this.#at(offset, size), new Uint8Array(size), this.#supervisor);
   }
 

@@ -372,14 +372,16 @@ export const AVX = `
   V0F3A.66.0F         VPALIGNR          Vx,Hx,Wx,Ib             @avx/avx2
   V0F3A.L0.66.14      VPEXTRB           Ry/Mb,Vdq,Ib            @avx
   V0F3A.L0.66.15      VPEXTRW           Ry/Mw,Vdq,Ib            @avx
-  V0F3A.L0.66.16      VPEXTRD           Ey,Vdq,Ib               @avx
+  V0F3A.L0.66.W0.16   VPEXTRD           Ey,Vdq,Ib               @avx
+  V0F3A.L0.66.W1.16   VPEXTRD           Ey,Vdq,Ib               @avx o64
   V0F3A.L0.66.17      VEXTRACTPS        Ry/Md,Vdq,Ib            @avx
   V0F3A.L1.66.W0.18   VINSERTF128       Vqq,Hqq,Wdq,Ib          @avx
   V0F3A.L1.66.W0.19   VEXTRACTF128      Wdq,Vqq,Ib              @avx
   V0F3A.66.W0.1D      VCVTPS2PH         Udq/Mh,Vx,Ib            @f16c
   V0F3A.L0.66.20      VPINSRB           Vdq,Hdq,Ry/Mb,Ib        @avx
   V0F3A.L0.66.21      VINSERTPS         Vdq,Hdq,Udq/Md,Ib       @avx
-  V0F3A.L0.66.22      VPINSRD           Vdq,Hdq,Ey,Ib           @avx
+  V0F3A.L0.66.W0.22   VPINSRD           Vdq,Hdq,Ey,Ib           @avx
+  V0F3A.L0.66.W1.22   VPINSRD           Vdq,Hdq,Ey,Ib           @avx o64
   V0F3A.L1.66.W0.38   VINSERTI128       Vqq,Hqq,Wdq,Ib          @avx2
   V0F3A.L1.66.W0.39   VEXTRACTI128      Wdq,Vqq,Ib              @avx2
   V0F3A.66.40         VDPPS             Vx,Hx,Wx,Ib             @avx

@@ -73,6 +73,9 @@ export const GLOBAL: readonly bigint[] = [
   0x00cffb000000ffffn,
   0x00cff3000000ffffn,
   0x00affb000000ffffn,
+  ...new Array<bigint>(8).fill(0n),
+  // Where Linux keeps the processor's number.
+  0x0040f50000000000n,
 ];
 
 /** Selectors to load or look at: good ones, and every way to be wrong. */

@@ -113,7 +113,7 @@ function addressing(
   if (shape.addressSize === 16 && !row.usesVsib) {
     const rm = r.below(8);
     if (mod === 0 && rm === 6) return [byte(0, 6), ...little(BigInt(places.absolute()), 2)];
-    return [byte(mod, rm), ...little(integer(r, 8 * mod), mod)];
+    return [byte(mod, rm), ...(mod === 0 ? [] : little(integer(r, 8 * mod), mod))];
   }
   const rm = row.usesVsib ? 4 : r.below(8);
   const sib = rm === 4 ? [r.below(256)] : [];

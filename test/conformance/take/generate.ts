@@ -4,7 +4,7 @@ import { Instruction } from '../../../src/cpu/decode/instruction.ts';
 import { ROWS } from '../../../src/isa/instruction-table.ts';
 import type { InstructionRow } from '../../../src/isa/row.ts';
 import type { TakerCase } from './case.ts';
-import { baseOf } from './descriptors.ts';
+import { baseOf, selectorOf } from './descriptors.ts';
 import { type Bits, encode } from './encode.ts';
 import { familyOf, formOf, NOT_TAKEN } from './forms.ts';
 import { hostHas } from './native.ts';
@@ -36,6 +36,9 @@ export function rowsByFamily(flags: ReadonlySet<string>): Map<string, Instructio
   return families;
 }
 
+/** The local code segment that ends in the middle of the page. */
+const SHORT_CODE = selectorOf(13);
+
 export class Generator {
   readonly #decoder = new Decoder();
   readonly #r: Random;
@@ -60,8 +63,9 @@ export class Generator {
     const mode = this.#mode;
     const segments = mode === 64 && !r.chance(3) ? flat(64) : chooseSegments(r, mode);
     const codeBase = baseOf(segments.cs);
-    // Near the end of the page now and then: the fetch faults.
-    const codeOffset = r.chance(1.5) ? 4096 - 1 - r.below(12) : 0x20 + r.below(segments.cs === 0x6f ? 0x700 : 0xf60);
+    // Near the end of the page or segment now and then: the fetch faults.
+    const size = segments.cs === SHORT_CODE ? 0x800 : 4096;
+    const codeOffset = r.chance(1.5) ? size - 1 - r.below(12) : 0x20 + r.below(size - 0xa0);
     const rip = CODE + codeOffset - codeBase;
     const absolute = (): number => Number(BigInt.asIntN(32, place(r, 8, mode) - BigInt(baseOf(segments.ds))));
     const wanted = this.#rows.length > 0 ? r.pick(this.#rows) : undefined;

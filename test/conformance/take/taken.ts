@@ -76,8 +76,12 @@ function output(c: TakerCase, result: TakerResult, wide: boolean): Vector['out']
   const mode = modeOf(before.cs);
   const out: Vector['out'] = { rip: hex(after.rip) };
   const regs: Record<string, string> = {};
-  for (const [n, name] of REGISTERS.entries())
-    if ((n < 8 || mode === 64) && after.gpr[n] !== before.gpr[n]) regs[name] = hex(after.gpr[n]!);
+  for (const [n, name] of REGISTERS.entries()) {
+    if (n >= 8 && mode !== 64) continue;
+    // Above ESP stands what Linux needs on a 16-bit stack.
+    const value = mode === 64 ? after.gpr[n]! : after.gpr[n]! & 0xffffffffn;
+    if (value !== before.gpr[n]) regs[name] = hex(value);
+  }
   const flags = after.rflags & ~RF;
   if (flags !== before.rflags) regs['rflags'] = hex(flags);
   if (Object.keys(regs).length > 0) out.regs = regs;

@@ -181,7 +181,7 @@ describe('errors on the way to the handler', () => {
     deliver(m, event(VECTOR.GP, { error: 0 }));
     expect(m.exits.calls).toEqual(['exception 13 0', 'exception 14 2', 'exception 8 0', 'tripleFault']);
     expect(m.registers()).toBe(before);
-    expect(m.s.get64(L.CR2)).toBe(BigInt(STACK0 - 24));
+    expect(m.s.get64(L.CR2)).toBe(BigInt(STACK0 - 4));
   });
   it('a task gate rescues a double fault', () => {
     const m = new Machine().protected32(3);
