@@ -51,6 +51,13 @@ function aligned(cpu: ProcessorContext, insn: Instruction, bytes: number, write:
   return linear;
 }
 
+/** `bytes` behind `linear`: 32-bit addresses of 64-bit code wrap at 4 GiB (measured, where the image lies across it). */
+function behind(cpu: ProcessorContext, insn: Instruction, linear: bigint, bytes: number): bigint {
+  if (insn.addressSize !== 32 || !cpu.s.is64) return linear + BigInt(bytes);
+  const offset = cpu.effectiveOffset(insn);
+  return linear - offset + BigInt.asUintN(32, offset + BigInt(bytes));
+}
+
 function checkMxcsr(value: number): void {
   if (value & ~MXCSR_MASK) raise(VECTOR.GP, 0);
 }
@@ -65,7 +72,7 @@ const fxsave: SystemInstruction = (cpu, insn) => {
   saveSse(s.get32(L.MXCSR), vectors(s), count, image);
   const written = 160 + 16 * count;
   // Processors look at the last byte first, as CR2 shows when the image lies in missing pages.
-  cpu.mem.probeWrite(linear + 511n, 1);
+  cpu.mem.probeWrite(behind(cpu, insn, linear, 511), 1);
   cpu.mem.probeWrite(linear, 512);
   cpu.mem.writeBytes(linear, imageBytes.subarray(0, written));
   return Flow.NEXT;
@@ -75,7 +82,7 @@ const fxrstor: SystemInstruction = (cpu, insn) => {
   const { s } = cpu;
   requireX87(s);
   const linear = aligned(cpu, insn, 512, false, 16n);
-  cpu.mem.read8(linear + 511n);
+  cpu.mem.read8(behind(cpu, insn, linear, 511));
   cpu.mem.readBytes(linear, imageBytes.subarray(0, 512));
   checkMxcsr(image.getUint32(24, true));
   restoreX87(unitOf(s).state, image, insn.rexW);
