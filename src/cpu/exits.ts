@@ -21,7 +21,7 @@ export interface CpuidResult {
   edx: number;
 }
 
-/** What of the control registers and MSRs there is: setting other bits is #GP, as for a processor without the feature. */
+/** What of control registers, MSRs and a few instructions there is: setting other bits is #GP, as for a processor without the feature. */
 export interface OfferedBits {
   readonly cr4: bigint;
   readonly efer: bigint;
@@ -30,6 +30,10 @@ export interface OfferedBits {
   readonly tscAux: boolean;
   readonly mtrr: boolean;
   readonly x2apic: boolean;
+  /** Instructions that are #UD without their feature: MONITOR and MWAIT, RDRAND, RDSEED. */
+  readonly monitor: boolean;
+  readonly rdrand: boolean;
+  readonly rdseed: boolean;
 }
 
 export interface ProcessorExits {

@@ -30,11 +30,12 @@ de 0f21f8                  syscall 0f05           nx b9800000c00f32          lm 
 /** Bits without an instruction of their own: paging and CR4 (test/guests/system-*.c), the platform (test/hypervisor). */
 const elsewhere = 'vme pse pae mce pge pse36 pcid smep umip page1gb apic x2apic mca htt hypervisor invtsc'.split(' ');
 
-/** Not offered. (MONITOR, RDRAND, RDSEED and hints that are NOPs where they are not known do execute.) */
+/** Not offered. (Hints that are NOPs where they are not known do execute.) */
 const ABSENT = `
 vmx f30fc736        svm 0f01d8            avx512f 62f1f54858c2   avx512vl 62f2f52936c2
 pku 31c90f01ee      rtm 0f01d5            sse4a 660f79c1   3dnow 0f0fc19e         xop 8fe870a2c230
 fma4 c4e3f169c320   tbm 8fe97801cb        lwp 8fe9f812c0   serialize 0f01e8       clzero 0f01fc
+rdseed 0fc7f8       rdrand 0fc7f0         monitor 4889f031c931d20f01c8
 skinit 0f01de       smx 0f37
 `;
 

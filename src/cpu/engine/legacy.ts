@@ -91,12 +91,18 @@ const flushLine: SystemInstruction = (cpu, insn) => {
   return Flow.NEXT;
 };
 
-/** RDRAND, RDSEED: CF = 0 and a zero result say that no number is ready now, which software must cope with. */
-const noRandomNumber: SystemInstruction = (cpu, insn) => {
-  writeRegister(cpu, insn);
-  setFlags(cpu.s, STATUS_FLAGS, 0);
-  return Flow.NEXT;
-};
+/**
+ * RDRAND, RDSEED: #UD where the surroundings know that they are not offered; else CF = 0 and a zero result say that no number is
+ * ready now, which software must cope with.
+ */
+const noRandomNumber =
+  (feature: 'rdrand' | 'rdseed'): SystemInstruction =>
+  (cpu, insn) => {
+    if (cpu.exits.offered?.[feature] === false) raise(VECTOR.UD);
+    writeRegister(cpu, insn);
+    setFlags(cpu.s, STATUS_FLAGS, 0);
+    return Flow.NEXT;
+  };
 
 function writeRegister({ s }: ProcessorContext, insn: Instruction): void {
   if (insn.operandSize === 16) s.u16[insn.rm * 4] = 0;
@@ -115,6 +121,6 @@ export const legacyInstructions: Readonly<Record<string, SystemInstruction | und
   CLFLUSH: flushLine,
   CLFLUSHOPT: flushLine,
   CLWB: flushLine,
-  RDRAND: noRandomNumber,
-  RDSEED: noRandomNumber,
+  RDRAND: noRandomNumber('rdrand'),
+  RDSEED: noRandomNumber('rdseed'),
 };

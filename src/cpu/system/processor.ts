@@ -17,16 +17,20 @@ const hlt: SystemInstruction = (cpu) => {
 
 const pause: SystemInstruction = (cpu) => afterExit(cpu.exits.pause());
 
+function requireMonitor(cpu: ProcessorContext): void {
+  if (cpu.s.cpl > 0 || cpu.exits.offered?.monitor === false) raise(VECTOR.UD);
+}
+
 /** MONITOR checks its address as a byte load does; MWAIT is a hint. Both are #UD above CPL 0 (Intel SDM 2). */
 const monitor: SystemInstruction = (cpu, insn) => {
-  if (cpu.s.cpl > 0) raise(VECTOR.UD);
+  requireMonitor(cpu);
   if (cpu.s.reg32(REG.RCX) !== 0) raise(VECTOR.GP, 0);
   const offset = readRegister(cpu.s, REG.RAX, insn.addressSize / 8);
   cpu.mem.read8(cpu.segmentLinear(insn.memory.segment, offset, 1, false));
   return Flow.NEXT;
 };
 const mwait: SystemInstruction = (cpu) => {
-  if (cpu.s.cpl > 0) raise(VECTOR.UD);
+  requireMonitor(cpu);
   if (cpu.s.reg32(REG.RCX) > 1) raise(VECTOR.GP, 0);
   return afterExit(cpu.exits.pause());
 };

@@ -172,5 +172,8 @@ function offeredBits(f: CpuFeatures): OfferedBits {
     tscAux: has(f.extEdx, 27) || has(f.ecx7, 22),
     mtrr: has(f.edx, 12),
     x2apic: has(f.ecx, 21),
+    monitor: has(f.ecx, 3),
+    rdrand: has(f.ecx, 30),
+    rdseed: has(f.ebx7, 18),
   };
 }

@@ -74,16 +74,17 @@ describe('decimal arithmetic', () => {
 
 describe('hardware random numbers', () => {
   it('are never ready: CF clear and a zero', () => {
+    const cpu = { s, exits: {} } as ProcessorContext;
     const insn = new Instruction();
     insn.rm = 3;
     insn.operandSize = 16;
     s.setReg(3, 0xffffffffn);
     s.eflags = FLAG.CF | FLAG.ZF;
-    legacyInstructions['RDRAND']!({ s } as ProcessorContext, insn);
+    legacyInstructions['RDRAND']!(cpu, insn);
     expect(s.reg(3)).toBe(0xffff0000n);
     expect(s.eflags).toBe(2);
     insn.operandSize = 32;
-    legacyInstructions['RDSEED']!({ s } as ProcessorContext, insn);
+    legacyInstructions['RDSEED']!(cpu, insn);
     expect(s.reg(3)).toBe(0n);
   });
 });
