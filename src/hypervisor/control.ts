@@ -5,7 +5,6 @@ import type { GuestPhysical } from '../memory/p2m.ts';
 import { OutOfFrames } from '../memory/frames.ts';
 import { GRANT_ENTRY_BYTES, GRANTS_PER_FRAME, GTF } from './abi/grant-table.ts';
 import { HVM_NR_PARAMS } from './abi/hvm.ts';
-import { SHUTDOWN } from './abi/sched.ts';
 import { RUNSTATE } from './abi/vcpu.ts';
 import { Dom0Services } from './dom0-services.ts';
 import type { Domain } from './domain.ts';
@@ -95,7 +94,7 @@ export class Control {
     this.#xen = xen;
     this.backends = new Dom0Services(xen);
     xen.onShutdown = (domain) => {
-      this.#noteCrash(domain);
+      this.#noteRegisters(domain);
       this.onShutdown(domain.id);
     };
   }
@@ -186,15 +185,14 @@ export class Control {
     this.#xen.domains.dom0.events.send(port);
   }
 
-  /** Registers of a crashed domain's vcpus, onto the log. */
-  #noteCrash(domain: Domain): void {
-    if (domain.shutdownReason !== SHUTDOWN.crash && domain.shutdownReason !== SHUTDOWN.watchdog) return;
+  /** Why a domain stopped and with which registers, onto the log: of the vcpus still online, or of all if none is. */
+  #noteRegisters(domain: Domain): void {
     const { engine, log } = this.#xen;
     const { current } = engine;
-    for (const vcpu of domain.vcpus) {
-      if (!vcpu.online) continue;
+    const online = domain.vcpus.filter((vcpu) => vcpu.online);
+    for (const vcpu of online.length > 0 ? online : domain.vcpus) {
       engine.switchTo(vcpu.slot);
-      const text = `${SHUTDOWN_NAMES[domain.shutdownReason]}: ${registersLine(engine.state)}`;
+      const text = `${SHUTDOWN_NAMES[domain.shutdownReason!]}: ${registersLine(engine.state)}`;
       log.emitAt(domain.id, vcpu.id, 'note', { text });
     }
     if (current) engine.switchTo(current);

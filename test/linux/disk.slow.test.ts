@@ -58,6 +58,11 @@ testWithImages(
       expect(text).not.toMatch(COMPLAINTS);
       expect(text).not.toMatch(/I\/O error|EXT4-fs error|disabled for further use/);
       expect(recorded.events('domain-shutdown')).toMatchObject([{ reason: 'reboot' }, { reason: 'poweroff' }]);
+      const notes = recorded.events('note').flatMap((event) => ('text' in event ? [event.text] : []));
+      for (const reason of ['reboot', 'poweroff'])
+        expect(notes).toContainEqual(
+          expect.stringMatching(new RegExp(`^${reason}: rip 0xffffffff[0-9a-f]{8} rsp 0xffff`)),
+        );
       expect(recorded.events('disk-content')).toMatchObject([
         { device: 'linux/xvda', sha256: Uint8Array.from(Buffer.from(sum(before), 'hex')) },
         { device: 'linux/xvdb' },
