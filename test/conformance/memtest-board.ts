@@ -1,6 +1,6 @@
 /**
  * As little of a PC as memtest86+ needs: RAM with the VGA's text in it, an interval timer's channel 2, a keyboard that
- * has one key to give, and everything else absent (no PCI devices, no ACPI tables, no local APIC, serial ports that answer ones).
+ * has a few keys to give, and everything else absent (no PCI devices, no ACPI tables, no local APIC, serial ports that answer ones).
  */
 import { Exit } from '../../src/cpu/exits.ts';
 import * as L from '../../src/cpu/layout.ts';
@@ -18,7 +18,10 @@ const COMMAND_LINE = 0x91000;
 const SCREEN = 0xb8000;
 /** The interval timer counts at 1.193182 MHz; a tick is a nanosecond. */
 const PIT_PER_TICK = 1.193182e-3;
-const ENTER = [0x1c, 0x9c];
+/** What someone types: the configuration menu, its test selection, "add all tests", out of both, and Enter where it asks for it. */
+const [F1, F5, F10, ENTER] = [0x3b, 0x3f, 0x44, 0x1c];
+const TYPED = [F1, F1, F5, F10, F10, ENTER];
+const RELEASED = 0x80;
 /** So often is the keyboard asked before someone presses a key. */
 const PATIENCE = 5;
 
@@ -26,7 +29,7 @@ export class MemtestBoard {
   readonly machine: BareMachine;
   /** What came that none of this should cause. */
   readonly surprises: string[] = [];
-  readonly #keys = [...ENTER];
+  readonly #keys = TYPED.flatMap((key) => [key, key | RELEASED]);
   #asked = 0;
   #gate = 0;
   #latch = -1;
