@@ -34,7 +34,8 @@ export function leaves(flow: FlowResult): boolean {
 /** Legacy 16-byte operands must be aligned, but for a few; of VEX only the aligned moves'. SHA's are judged later (measured). */
 function mustBeAligned(insn: Instruction): boolean {
   const { mnemonic } = insn.row;
-  if (insn.vex ? !/^VMOV(A|NT|DQA)/.test(mnemonic) : /^(MOVU|MOVDQU|LDDQU|SHA)/.test(mnemonic)) return false;
+  if (insn.vex ? !/^VMOV(A|NT|DQA)/.test(mnemonic) : /^(MOVU|MOVDQU|LDDQU|SHA|PCMP[EI]STR)/.test(mnemonic))
+    return false;
   return insn.operands.some(({ kind, size }, i) => i < insn.operandCount && kind === 'mem' && size >= 128);
 }
 
