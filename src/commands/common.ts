@@ -5,6 +5,7 @@ import { openRecording, type Recording } from '../log/recording.ts';
 import { E } from '../hypervisor/abi/errno.ts';
 import { suboperationName } from '../hypervisor/abi/suboperations.ts';
 import { HYPERCALL } from '../hypervisor/abi/xen.ts';
+import { endingText } from '../log/info.ts';
 import type { PrintNames } from '../log/print.ts';
 
 export { VERSION } from '../base/version.ts';
@@ -40,6 +41,18 @@ export async function withRecording<T>(path: string, use: (recording: Recording)
   } finally {
     source.close();
   }
+}
+
+/**
+ * Says on standard error that a recording was cut or damaged, and how far it goes.
+ * @throws Error if nothing was recorded before that
+ */
+export function warnOfEnding(recording: Recording, file: string): void {
+  const { ending, events, firstSeq, lastTick } = recording;
+  if (ending.kind === 'clean') return;
+  const text = `${file} ${endingText({ ending, events, ticks: lastTick })}`;
+  if (!recording.header || events === firstSeq) throw new Error(`${text}: there is nothing in it to go on with`);
+  process.stderr.write(`rexen: ${text}\n`);
 }
 
 const HYPERCALL_NAMES = new Map<number, string>(Object.entries(HYPERCALL).map(([name, nr]) => [nr, name]));

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { Output } from '../host/output.ts';
 import { eventHeading, eventLine, eventToJson, grouped } from '../log/print.ts';
 import { diffRecordings, type RecordingsDiff } from '../../replay/diff.ts';
-import { STATUS, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
+import { STATUS, warnOfEnding, wholeNumber, withRecording, XEN_NAMES } from './common.ts';
 
 export function describeDiff(command: Command): void {
   command
@@ -19,7 +19,11 @@ export function describeDiff(command: Command): void {
     .action(async (a: string, b: string, options: { context: number; json?: boolean }) => {
       const out = new Output();
       const result = await withRecording(a, (left) =>
-        withRecording(b, (right) => diffRecordings(left, right, options.context)),
+        withRecording(b, (right) => {
+          warnOfEnding(left, a);
+          warnOfEnding(right, b);
+          return diffRecordings(left, right, options.context);
+        }),
       );
       if (options.json) out.line(JSON.stringify(diffJson(a, b, result)));
       else for (const line of diffLines(a, b, result)) out.line(line);

@@ -6,7 +6,7 @@ import { Output } from '../host/output.ts';
 import { type ByteSink, type ImageContent, type Recording, RecordingWriter } from '../log/recording.ts';
 import { copySnapshots } from '../../replay/index-recording.ts';
 import { diskContent } from '../toolstack/builder/image.ts';
-import { bytesText, STATUS, withRecording } from './common.ts';
+import { bytesText, STATUS, warnOfEnding, withRecording } from './common.ts';
 
 export function describePack(command: Command): void {
   command
@@ -17,6 +17,7 @@ export function describePack(command: Command): void {
     .action(async (file: string, options: { output?: string }) => {
       const output = options.output ?? `${file.replace(/\.rxn$/, '')}.packed.rxn`;
       process.exitCode = await withRecording(file, async (recording) => {
+        warnOfEnding(recording, file);
         const contents = imageContents(recording, file);
         const sink = new FileSink(output);
         let bytes = 0;

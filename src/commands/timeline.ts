@@ -7,6 +7,7 @@ import type { Recording } from '../log/recording.ts';
 import type { Session } from '../session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
 import { Timeline } from '../../replay/timeline.ts';
+import { warnOfEnding } from './common.ts';
 
 export interface TimelineArguments {
   snapshotMemory?: number;
@@ -26,6 +27,7 @@ export function addTimelineOptions(command: Command): Command {
 
 /** Opens the timeline, at tick 0. Long ways show their progress. */
 export function openTimeline(recording: Recording, file: string, options: TimelineArguments): Timeline {
+  warnOfEnding(recording, file);
   const { snapshotProblem } = recording;
   if (snapshotProblem) process.stderr.write(`rexen: ${snapshotProblemText(snapshotProblem)}\n`);
   const progress = new Progress();
@@ -51,5 +53,14 @@ export function domainNamed(session: Session, name: string | undefined): number 
   if (found) return found.id;
   throw new Error(
     `there is no domain ${name ?? 'at this place'}; there are: ${guests.map((each) => each.name).join(', ') || 'none'}`,
+  );
+}
+
+/** Checks that a domain has such a vcpu where the timeline is. @throws Error for people */
+export function checkVcpu(session: Session, domain: number, vcpu: number | undefined): void {
+  const { name, vcpus } = session.xen.find(domain)!;
+  if (vcpu === undefined || vcpu < vcpus.length) return;
+  throw new Error(
+    `${name} has no vcpu ${vcpu}; it has ${vcpus.length === 1 ? 'vcpu 0 only' : `0 to ${vcpus.length - 1}`}`,
   );
 }

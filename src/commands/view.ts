@@ -8,7 +8,7 @@ import { render } from '../../replay/view.ts';
 import { EventIndex } from '../../replay/view-index.ts';
 import { keysOf } from '../../replay/view-keys.ts';
 import { ViewModel } from '../../replay/view-model.ts';
-import { STATUS, withRecording, XEN_NAMES } from './common.ts';
+import { STATUS, warnOfEnding, withRecording, XEN_NAMES } from './common.ts';
 import { addTimelineOptions, type TimelineArguments } from './timeline.ts';
 
 interface ViewOptions extends TimelineArguments {
@@ -35,6 +35,7 @@ Example:
 }
 
 async function view(recording: Recording, file: string, options: ViewOptions): Promise<number> {
+  warnOfEnding(recording, file);
   const memory = options.snapshotMemory === undefined ? {} : { memoryLimit: options.snapshotMemory };
   const timeline = new Timeline(recording, sessionBuilder(recording, file), memory);
   const model = new ViewModel(timeline, new EventIndex(recording), { file, names: XEN_NAMES });

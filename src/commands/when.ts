@@ -11,7 +11,7 @@ import { guestSymbols } from '../../replay/guest-symbols.ts';
 import { markText, parseMark } from '../../replay/mark.ts';
 import { firstWhen, needsEveryTick } from '../../replay/when.ts';
 import { STATUS, wholeNumber, withRecording } from './common.ts';
-import { addTimelineOptions, domainNamed, openTimeline, type TimelineArguments } from './timeline.ts';
+import { addTimelineOptions, checkVcpu, domainNamed, openTimeline, type TimelineArguments } from './timeline.ts';
 
 /** For the help of the commands that take conditions. */
 export const CONDITION_HELP = `  rip == do_exit && rdi != 0          where a vcpu is about to execute this
@@ -61,6 +61,7 @@ Example:
 async function run(recording: Recording, file: string, text: string, options: WhenOptions): Promise<number> {
   const timeline = openTimeline(recording, file, options);
   const domain = domainNamed(timeline.session, options.domain);
+  checkVcpu(timeline.session, domain, options.vcpu);
   const condition = parseCondition(text);
   const names = symbolsIn(condition);
   const known = new Map<string, bigint | undefined>();

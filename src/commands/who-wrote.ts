@@ -8,13 +8,13 @@ import { parseMark } from '../../replay/mark.ts';
 import { parseMemory, writeText } from '../../replay/memory-text.ts';
 import { whoWrote } from '../../replay/queries.ts';
 import { livingEnd } from '../../replay/ends.ts';
-import { STATUS, withRecording } from './common.ts';
-import { addTimelineOptions, domainNamed, openTimeline, type TimelineArguments } from './timeline.ts';
+import { STATUS, wholeNumber, withRecording } from './common.ts';
+import { addTimelineOptions, checkVcpu, domainNamed, openTimeline, type TimelineArguments } from './timeline.ts';
 
 interface WhoWroteOptions extends TimelineArguments {
   domain?: string;
   before?: string;
-  vcpu?: string;
+  vcpu: number;
   symbols?: string;
   json?: boolean;
 }
@@ -25,7 +25,7 @@ export function describeWhoWrote(command: Command): void {
     .argument('<address>', 'ADDRESS[:LENGTH] or SYMBOL[:LENGTH]; phys:ADDRESS for guest-physical')
     .description('Finds the last write to some bytes: when, by whom, at which instruction, old and new value.')
     .option('--domain <name>', 'whose memory; default the first domain')
-    .option('--vcpu <n>', 'whose page tables; default vcpu 0')
+    .option('--vcpu <n>', 'whose page tables', wholeNumber, 0)
     .option('--before <mark>', 'look at writes before this place; default the end')
     .option('--symbols <elf>', 'an ELF image with the symbols of the guest')
     .option('--json', 'the result as one JSON object')
@@ -43,13 +43,14 @@ async function run(recording: Recording, file: string, text: string, options: Wh
   const before = options.before === undefined ? livingEnd(recording) : parseMark(options.before, recording).tick;
   timeline.seek(before);
   const domain = domainNamed(timeline.session, options.domain);
+  checkVcpu(timeline.session, domain, options.vcpu);
   const elf = options.symbols === undefined ? undefined : readImage(options.symbols, 'symbols');
   const symbols = guestSymbols(timeline.session, timeline.session.xen.find(domain)!, elf);
   const [, symbol, length] = /^([A-Za-z_.$][\w.$]*)(?::(\d+))?$/.exec(text) ?? [];
   const known = symbol === undefined ? undefined : symbols.address(symbol);
   if (symbol !== undefined && known === undefined) throw new Error(`the guest has no symbol ${symbol}`);
   const memory = parseMemory(known === undefined ? text : `0x${known.toString(16)}:${length ?? 8}`);
-  const write = whoWrote(timeline, { ...memory, domain, vcpu: Number(options.vcpu ?? 0) }, before);
+  const write = whoWrote(timeline, { ...memory, domain, vcpu: options.vcpu }, before);
   const out = new Output();
   if (options.json) {
     const { tick, domain: d, vcpu, rip, outside } = write ?? {};
