@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { record } from '../../src/index.ts';
 import { smallGuest } from '../support/images.ts';
 
-const GUESTS = ['faults', 'system-segments', 'system-gates', 'system-modes', 'system-paging'];
+const GUESTS = ['faults', 'system-segments', 'system-gates', 'system-modes', 'system-paging', 'system-registers'];
 /** What host.c ends with where KVM is not usable. */
 const NOT_USABLE = 2;
 const TIMEOUT_MS = 120_000;

@@ -66,34 +66,29 @@ export const sysret: SystemInstruction = (cpu, insn): FlowResult => {
   return afterFlags(cpu, before, true);
 };
 
+/** AMD's have SYSENTER and SYSEXIT in legacy mode only: #UD in long mode (AMD64 APM 2, 6.1.2; measured). */
 export const sysenter: SystemInstruction = (cpu) => {
   const { s } = cpu;
+  if (s.longMode) raise(VECTOR.UD);
   const selector = Number(s.get64(L.MSR_SYSENTER_CS) & 0xfffcn);
   if (!isProtected(s) || selector === 0) raise(VECTOR.GP, 0);
-  const long = s.longMode;
-  const width = long ? 64 : 32;
   s.eflags = s.eflags & ~(FLAG.VM | FLAG.IF | FLAG.RF);
-  s.setReg(REG.RSP, BigInt.asUintN(width, s.get64(L.MSR_SYSENTER_ESP)));
-  s.rip = BigInt.asUintN(width, s.get64(L.MSR_SYSENTER_EIP));
-  loadFlat(cpu, selector, long ? CODE_LONG : CODE, selector + 8, 0);
+  s.setReg(REG.RSP, BigInt.asUintN(32, s.get64(L.MSR_SYSENTER_ESP)));
+  s.rip = BigInt.asUintN(32, s.get64(L.MSR_SYSENTER_EIP));
+  loadFlat(cpu, selector, CODE, selector + 8, 0);
   cpu.modeChanged();
   return Flow.BRANCH;
 };
 
-export const sysexit: SystemInstruction = (cpu, insn) => {
+export const sysexit: SystemInstruction = (cpu) => {
   const { s } = cpu;
   const base = Number(s.get64(L.MSR_SYSENTER_CS) & 0xffffn);
+  if (s.longMode && s.cpl === 0) raise(VECTOR.UD);
   if (!isProtected(s) || (base & 0xfffc) === 0) raise(VECTOR.GP, 0);
   requireCpl0(cpu);
-  const wide = insn.operandSize === 64;
-  const width = wide ? 64 : 32;
-  const rip = BigInt.asUintN(width, s.reg(REG.RDX));
-  const rsp = BigInt.asUintN(width, s.reg(REG.RCX));
-  if (wide && (!isCanonical(rip) || !isCanonical(rsp))) raise(VECTOR.GP, 0);
-  s.setReg(REG.RSP, rsp);
-  s.rip = rip;
-  const selector = base + (wide ? 32 : 16);
-  loadFlat(cpu, (selector | 3) & 0xffff, wide ? CODE_LONG : CODE, (selector + 8) | 3, 3);
+  s.setReg(REG.RSP, BigInt.asUintN(32, s.reg(REG.RCX)));
+  s.rip = BigInt.asUintN(32, s.reg(REG.RDX));
+  loadFlat(cpu, ((base + 16) | 3) & 0xffff, CODE, (base + 24) | 3, 3);
   cpu.modeChanged();
   return Flow.BRANCH;
 };
