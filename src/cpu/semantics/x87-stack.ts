@@ -30,7 +30,7 @@ export const POINTER_SEGMENT = 23;
 export const EM_TS = 0xc;
 const ES = 0x80;
 export const SUMMARY_AND_C1 = 0x8280;
-export const RC = 0xc00;
+const RC = 0xc00;
 const MASKS = 0x3f;
 
 export const at0 = i32.const(0);
@@ -195,7 +195,14 @@ export class Stack {
     const { f } = o;
     const size = o.width(0);
     const host = o.memory.read(o.linear(), size / 8);
-    const n = f.let(size === 64 ? i64.load(host) : size === 32 ? i64.load32_s(host) : i64.load16_s(host));
+    return this.integerParts(
+      f.let(size === 64 ? i64.load(host) : size === 32 ? i64.load32_s(host) : i64.load16_s(host)),
+    );
+  }
+
+  /** A signed integer as a float, exactly. */
+  integerParts(n: Local<'i64'>): Parts {
+    const { f } = this.o;
     const magnitude = f.let(f.select(i64.sub(i64.const(0), n), n, i64.lt_s(n, i64.const(0))));
     const zeros = f.let(i64.clz(magnitude));
     const sign = i32.wrap_i64(i64.shl(i64.shr_u(n, i64.const(63)), i64.const(15)));

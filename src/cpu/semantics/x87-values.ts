@@ -37,7 +37,7 @@ export interface X87Values {
   readonly compare: FuncRef<readonly ['i64', 'i32', 'i64', 'i32'], readonly ['i32']>;
   /** (m, e, precision 53 or 24) -> bits of a double or single; its status is in SCRATCH_STATUS. */
   readonly narrow: FuncRef<readonly ['i64', 'i32', 'i32'], readonly ['i64']>;
-  /** (m, e, bits 16, 32 or 64, truncate) -> signed integer; its status is in SCRATCH_STATUS. */
+  /** (m, e, bits 16, 32 or 64, rounding control) -> signed integer; its status is in SCRATCH_STATUS. */
   readonly integer: FuncRef<readonly ['i64', 'i32', 'i32', 'i32'], readonly ['i64']>;
 }
 
@@ -304,7 +304,7 @@ function defineNarrow(b: ModuleBuilder): X87Values['narrow'] {
 }
 
 function defineInteger(b: ModuleBuilder): X87Values['integer'] {
-  return b.func('x87_integer', ['i64', 'i32', 'i32', 'i32'], ['i64'], (f, m, e, bits, truncate) => {
+  return b.func('x87_integer', ['i64', 'i32', 'i32', 'i32'], ['i64'], (f, m, e, bits, control) => {
     f.do(putStatus(FAILED));
     f.if(i32.eqz(isUsual(m, e)), () => f.return(i64.const(0)));
     const power = f.let(i32.sub(exponentOf(e), i32.const(BIAS)));
@@ -320,8 +320,12 @@ function defineInteger(b: ModuleBuilder): X87Values['integer'] {
       f.set(rest, i64.shl(m, i64.sub(i64.const(64), shift)));
     });
     const isOdd = i32.wrap_i64(i64.and(whole, i64.const(1)));
-    const isUp = i32.or(i64.gt_u(rest, INTEGER_BIT), i32.and(i64.eq(rest, INTEGER_BIT), isOdd));
-    const up = f.let(i32.and(isUp, i32.eqz(truncate)));
+    const up = f.let(i32.or(i64.gt_u(rest, INTEGER_BIT), i32.and(i64.eq(rest, INTEGER_BIT), isOdd)));
+    f.if(control, () => {
+      // Down (1) goes away from zero for negative numbers, up (2) for the others, chopping (3) never.
+      const away = i32.sub(i32.const(2), i32.shr_u(e, i32.const(15)));
+      f.set(up, i32.and(i32.eq(control, away), i64.ne(rest, i64.const(0))));
+    });
     f.set(whole, i64.add(whole, i64.extend_i32_u(up)));
     const limit = i64.shl(i64.const(1), i64.extend_i32_u(i32.sub(bits, i32.const(1))));
     f.if(i64.ge_u(whole, limit), () => f.return(i64.const(0)));

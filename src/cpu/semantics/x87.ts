@@ -4,18 +4,21 @@
  *
  *   - the unit is available (CR0.EM and TS clear), no exception waits (FSW.ES clear), all exceptions are masked;
  *   - registers that are read are not empty, one that is pushed is;
- *   - rounding to nearest, or truncation for FIST(P); any precision control.
+ *   - rounding to nearest, but for FIST(P) and FRNDINT, which round as they are told; any precision control.
  */
 import { type Expr, i32, i64, type Local } from '../../wasm/index.ts';
 import * as L from '../layout.ts';
 import type { Semantics } from './operation.ts';
-import { at0, EM_TS, fcw, fsw, ftw, type Parts, partsAt, RC, setFsw, Stack, SUMMARY_AND_C1 } from './x87-stack.ts';
+import { at0, EM_TS, fcw, fsw, ftw, type Parts, partsAt, setFsw, Stack, SUMMARY_AND_C1 } from './x87-stack.ts';
 import { SCRATCH_STATUS } from './x87-values.ts';
 
 const CONDITIONS = 0x4500;
 const C0 = 0x100;
 const C3 = 0x4000;
 const MASKS = 0x3f;
+/** Rounding control, two bits: towards zero. */
+const CHOP = 3;
+const roundingControl = (): Expr<'i32'> => i32.and(i32.shr_u(fcw(), i32.const(10)), i32.const(3));
 
 const x87 =
   (body: (s: Stack) => void): Semantics =>
@@ -115,11 +118,44 @@ const storeInteger = (pops: boolean, truncates: boolean): Semantics =>
     const { o, h } = s;
     s.requireReady('quiet');
     s.requireFull(at0);
-    const mode = o.let(truncates ? i32.const(RC) : i32.and(fcw(), i32.const(RC)));
-    s.require(i32.or(i32.eqz(mode), i32.eq(mode, i32.const(RC))));
+    const control = truncates ? i32.const(CHOP) : roundingControl();
     const { m, e } = partsAt(s.slot(at0));
-    storeValue(s, o.let(o.f.call(h.integer, m, e, i32.const(o.width(0)), i32.ne(mode, at0))));
+    storeValue(s, o.let(o.f.call(h.integer, m, e, i32.const(o.width(0)), control)));
     if (pops) s.pop();
+    s.point();
+  });
+
+/** FRNDINT. Numbers of 2^63 and above, whole as they are, are left to TypeScript. */
+const roundToInteger = x87((s) => {
+  const { o, h } = s;
+  const { f } = o;
+  s.requireReady('quiet');
+  s.requireFull(at0);
+  const at = s.slot(at0);
+  const { m, e } = partsAt(at);
+  const n = f.let(f.call(h.integer, m, e, i32.const(64), roundingControl()));
+  const status = f.let(i32.load(at0, SCRATCH_STATUS));
+  s.require(status);
+  const sign = f.let(i32.and(e, i32.const(0x8000)));
+  const parts = s.integerParts(n);
+  f.do(i64.store(at, parts.m));
+  f.do(i64.store(at, i64.extend_i32_u(i32.or(parts.e, sign)), 8));
+  s.settle(status);
+  s.point();
+});
+
+/** FCMOVcc: neither flags nor C1 change. */
+const conditionalMove = (condition: number): Semantics =>
+  x87((s) => {
+    const { o } = s;
+    const { f } = o;
+    s.requireReady('ready');
+    s.requireFull(at0, s.b);
+    f.if(o.flags.condition(f, condition), () => {
+      const [to, from] = [s.slot(at0), s.slot(s.b)];
+      f.do(i64.store(to, i64.load(from)));
+      f.do(i64.store(to, i64.load(from, 8), 8));
+    });
     s.point();
   });
 
@@ -253,6 +289,15 @@ export const x87Common: Record<string, Semantics> = {
   FISTP: storeInteger(true, false),
   FISTTP: storeInteger(true, true),
   FXCH: exchange,
+  FRNDINT: roundToInteger,
+  FCMOVB: conditionalMove(2),
+  FCMOVNB: conditionalMove(3),
+  FCMOVE: conditionalMove(4),
+  FCMOVNE: conditionalMove(5),
+  FCMOVBE: conditionalMove(6),
+  FCMOVNBE: conditionalMove(7),
+  FCMOVU: conditionalMove(10),
+  FCMOVNU: conditionalMove(11),
   FCHS: changeSign((e) => i32.xor(e, i32.const(0x8000))),
   FABS: changeSign((e) => i32.and(e, i32.const(0x7fff))),
   FCOM: compare('codes', 0),
