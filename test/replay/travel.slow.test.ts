@@ -6,6 +6,8 @@ import { openRecording } from '../../src/log/recording.ts';
 import { checkSessionConfig, Session } from '../../src/session.ts';
 import type { BuildMachine } from '../../replay/session.ts';
 import { Timeline } from '../../replay/timeline.ts';
+import { whoWrote, type Write } from '../../replay/queries.ts';
+import { PAGE_SIZE } from '../../src/memory/frames.ts';
 import { walk } from '../../perf/bench/travel-walk.ts';
 import { linux } from '../../perf/workloads/linux.ts';
 import { runOnce } from '../../perf/workloads/run.ts';
@@ -39,6 +41,8 @@ testIf(
       { seeks: 10, steps: 20, spacing: 1_000_000, memoryLimit: 24 << 20 },
     );
     expect(result).toMatchObject({ wrong: [], checked: 30 });
+    const writes = lastWrites(new Timeline(recording, build), 70_000_000, 99_000_000, 10);
+    expect(writes.length).toBe(10);
     // A snapshot every million ticks does not show: every event and the digest of all are those of the recording.
     const timeline = new Timeline(recording, build, { spacing: 1_000_000, createHash: sha256 });
     timeline.seek(recording.lastTick);
@@ -49,3 +53,35 @@ testIf(
   },
   300_000,
 );
+
+/**
+ * Asks who wrote some of the words that changed between two ticks, whoever it was: processors by any instruction, page
+ * walks, the hypervisor, back ends. Their last writes must be the ones that left what is there at the end.
+ */
+function lastWrites(timeline: Timeline, from: number, to: number, count: number): Write[] {
+  timeline.seek(from);
+  const before = timeline.session.engine.frames.bytes.slice();
+  timeline.seek(to);
+  const { session } = timeline;
+  const after = session.engine.frames.bytes;
+  const words: { gpa: number; value: Uint8Array }[] = [];
+  for (const [gfn, mfn] of session.xen.find(1)!.p2m.entries()) {
+    const at = mfn * PAGE_SIZE;
+    if (Buffer.compare(before.subarray(at, at + PAGE_SIZE), after.subarray(at, at + PAGE_SIZE)) === 0) continue;
+    for (let i = 0; i < PAGE_SIZE; i += 8) {
+      const value = after.slice(at + i, at + i + 8);
+      if (Buffer.compare(before.subarray(at + i, at + i + 8), value) !== 0)
+        words.push({ gpa: gfn * PAGE_SIZE + i, value });
+    }
+  }
+  return Array.from({ length: count }, (_, n) => {
+    const { gpa, value } = words[Math.floor(((n + 0.5) * words.length) / count)]!;
+    const watched = { domain: 1, vcpu: 0, address: BigInt(gpa), length: 8, physical: true };
+    const write = whoWrote(timeline, watched, to);
+    expect(write, `0x${gpa.toString(16)}`).toBeDefined();
+    expect(write!.tick).toBeGreaterThanOrEqual(from);
+    // Several stores may follow each other within one word; the last one left it as it is.
+    expect(write!.after).toEqual(value);
+    return write!;
+  });
+}

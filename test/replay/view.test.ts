@@ -132,6 +132,52 @@ describe('the view', () => {
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
   });
 
+  it('stands any keys in any size', () => {
+    const view = model();
+    const pieces = [
+      '\x1b[C',
+      '\x1b[D',
+      'n',
+      'p',
+      '\x1b[5~',
+      '\x1b[6~',
+      'g',
+      '+',
+      '-',
+      '\t',
+      '\x1b[H',
+      '\x1b[F',
+      '\r',
+      '\x1b',
+      '\x7f',
+    ];
+    pieces.push(
+      '123456',
+      'console:"x"',
+      '#45',
+      'end-10',
+      '\x1b[1;5C',
+      '\x1b[<0;1;1M',
+      'ä',
+      '\x00',
+      '\x1b[200~p\x1b[201~',
+      '\x1b[9;;;',
+    );
+    let state = 7;
+    const random = (below: number) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    for (let i = 0; i < 250; i++) {
+      for (const key of keysOf(pieces[random(pieces.length)]!)) press(view, key);
+      const [columns, rows] = [[1, 2, 9, 40, 80, 300][random(6)]!, [1, 2, 5, 24, 90][random(5)]!];
+      const lines = render(view.state({ columns, rows }), { columns, rows });
+      expect(lines.length).toBeLessThanOrEqual(rows);
+      for (const { text } of lines) expect(text.length).toBeLessThanOrEqual(columns);
+    }
+    expect(view.ended).toBe(false);
+  });
+
   it('lets no guest steer the terminal', () => {
     const state = press(model(), ...type('100000'));
     const console = 'plain \x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J\r\nprogress 1\rprogress 2\n\x1b';
