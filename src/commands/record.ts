@@ -132,7 +132,7 @@ export async function recordDomains(
   const script = scripts.length === 0 ? undefined : new ScriptSet(scripts, all);
   if (options.commit) checkCommit(config, options.output ?? 'recordings/new.rxn');
   if (options.gdb !== undefined) parseAddress(options.gdb);
-  const { session, writer, path, close } = startRecording(config, images, options.output);
+  const { session, writer, path, close, discard } = startRecording(config, images, options.output);
   const ms = options.wallclock ?? (script ? DEFAULT_WALLCLOCK_MS : hostUnixMs());
   submitWallclock(session.machine.door, ms);
   submitDisks(session, config);
@@ -148,7 +148,7 @@ export async function recordDomains(
   };
   process.once('SIGINT', onSignal);
   const progress = new Progress();
-  const debugger_ = options.gdb === undefined ? undefined : await openDebugger(session, options.gdb, path, close);
+  const debugger_ = options.gdb === undefined ? undefined : await openDebugger(session, options.gdb, path, discard);
   try {
     const result = await recordSession(session, {
       writer,
@@ -179,7 +179,7 @@ export async function recordDomains(
 }
 
 /** Waits for gdb, which finds the session before its first instruction. */
-async function openDebugger(session: Session, address: string, path: string, close: () => void) {
+async function openDebugger(session: Session, address: string, path: string, discard: () => void) {
   const target = new LiveTarget(session, { say: warning });
   try {
     const server = await listenForGdb(address, target, warning);
@@ -189,7 +189,7 @@ async function openDebugger(session: Session, address: string, path: string, clo
     );
     return { target, server };
   } catch (error) {
-    close();
+    discard();
     throw error;
   }
 }

@@ -100,6 +100,8 @@ export interface StartedRecording {
   /** Of the file; empty for one in memory. */
   readonly path: string;
   close(): void;
+  /** Nothing came of it: away with the file. */
+  discard(): void;
 }
 
 /**
@@ -136,7 +138,7 @@ export function startRecording(
     sink?.remove();
     throw error;
   }
-  return { session, writer: writer!, path, close: () => sink?.close() };
+  return { session, writer: writer!, path, close: () => sink?.close(), discard: () => sink?.remove() };
 }
 
 function fileName(title: string): string {
