@@ -57,7 +57,7 @@ export interface ProcessorExits {
   halt(): ExitResult;
   /** PAUSE, MWAIT: a hint that another vcpu could run. */
   pause(): ExitResult;
-  /** Interrupts became acceptable (IF set, shadow gone, CR8 lowered): deliver a pending one at the next boundary? */
+  /** Interrupts became acceptable (IF set, shadow gone, CR8 lowered), or NMIs (IRET): deliver a pending one at the next boundary? */
   interruptWindow(): boolean;
   /** Shutdown by triple fault. RIP and registers are those at the first fault. */
   tripleFault(): void;

@@ -11,6 +11,7 @@ const GUESTS: readonly (readonly [string, number])[] = [
   ['system-modes', 190],
   ['system-paging', 124],
   ['system-registers', 128],
+  ['system-vcpus', 11],
 ];
 
 it('there are at least 400 cases', () => {
@@ -21,7 +22,7 @@ describe.each(GUESTS)('%s', (name, atLeast) => {
   let recorded: Recorded;
   let lines: string[];
   beforeAll(async () => {
-    const config = `name = "guest"\ntype = "pvh"\nkernel = "${smallGuest(name)}"\nmemory = 8\non_reboot = "destroy"\n`;
+    const config = `name = "guest"\ntype = "pvh"\nkernel = "${smallGuest(name)}"\nvcpus = ${name === 'system-vcpus' ? 2 : 1}\nmemory = 8\non_reboot = "destroy"\n`;
     recorded = await record({ domains: [config], maxTicks: 200_000_000 });
     lines = recorded.console('guest').split(/\r?\n/);
   });

@@ -1,4 +1,4 @@
-import type { FlowResult, ProcessorContext, SystemInstruction } from '../context.ts';
+import { Flow, type FlowResult, type ProcessorContext, type SystemInstruction } from '../context.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { CR4, FLAG, REG, SEG } from '../state.ts';
@@ -40,6 +40,7 @@ export const iret: SystemInstruction = (cpu, insn) => {
   const { s } = cpu;
   const before = s.get32(L.EFLAGS_REST);
   const size = insn.operandSize / 8;
+  const wasBlocked = s.get32(L.NMI_BLOCKED) !== 0;
   s.set32(L.NMI_BLOCKED, 0);
   if (!isProtected(s)) returnReal(cpu, size);
   else if (isVm86(s)) returnWithinVm86(cpu, size);
@@ -47,6 +48,8 @@ export const iret: SystemInstruction = (cpu, insn) => {
   else if (before & FLAG.NT) return deliverInNewTask(cpu, () => returnFromTask(cpu));
   else returnProtected(cpu, size);
   cpu.modeChanged();
+  // An NMI that waited for this IRET comes now.
+  if (wasBlocked && cpu.exits.interruptWindow()) return Flow.LEAVE_BRANCH;
   return afterFlags(cpu, before, true) as FlowResult;
 };
 

@@ -108,7 +108,8 @@ export class HvmExits implements ProcessorExits {
   }
 
   interruptWindow(): boolean {
-    return !this.#xen.machine.control.hold && this.#xen.pendingVector(this.#vcpu) >= 0;
+    if (this.#xen.machine.control.hold) return false;
+    return this.#vcpu.nmiPending || this.#xen.pendingVector(this.#vcpu) >= 0;
   }
 
   tripleFault(): void {
