@@ -61,7 +61,7 @@ function depthNumber(text: string): number {
 }
 
 async function run(recording: Recording, file: string, options: BacktraceOptions): Promise<number> {
-  const end = livingEnd(recording);
+  const end = livingEnd(recording, options.domain);
   const at = options.at === undefined ? end : Math.min(end, parseMark(options.at, recording).tick);
   const given = options.symbols === undefined ? undefined : readImage(options.symbols, 'symbols');
   const timeline = openTimeline(recording, file, options);

@@ -68,7 +68,7 @@ async function run(recording: Recording, file: string, text: string, options: Wh
   if (names.length > 0) {
     // Linux's own tables are there only when it runs: as late as possible.
     const elf = options.symbols === undefined ? undefined : readImage(options.symbols, 'symbols');
-    timeline.seek(livingEnd(recording));
+    timeline.seek(livingEnd(recording, String(domain)));
     const symbols = guestSymbols(timeline.session, timeline.session.xen.find(domain)!, elf);
     for (const name of names) {
       const address = symbols.address(name);

@@ -40,7 +40,8 @@ export function describeWhoWrote(command: Command): void {
 
 async function run(recording: Recording, file: string, text: string, options: WhoWroteOptions): Promise<number> {
   const timeline = openTimeline(recording, file, options);
-  const before = options.before === undefined ? livingEnd(recording) : parseMark(options.before, recording).tick;
+  const before =
+    options.before === undefined ? livingEnd(recording, options.domain) : parseMark(options.before, recording).tick;
   timeline.seek(before);
   const domain = domainNamed(timeline.session, options.domain);
   checkVcpu(timeline.session, domain, options.vcpu);

@@ -211,6 +211,20 @@ describe('a diversion', () => {
   });
 });
 
+it('a domain is asked about where it lives', () => {
+  const { recording: both } = recordGuests([
+    { guest: 'race', cmdline: 'jitter=3', vcpus: 2 },
+    { guest: 'ticker', cmdline: 'ticks=6 period_ms=1' },
+  ]);
+  const [first, second] = [...selectEvents(both, { kinds: ['domain-destroy'] })];
+  expect(first).toMatchObject({ domain: 1 });
+  expect(livingEnd(both)).toBe(second!.tick - 1);
+  expect(livingEnd(both, 'race0')).toBe(first!.tick - 1);
+  expect(livingEnd(both, '1')).toBe(first!.tick - 1);
+  expect(livingEnd(both, 'ticker1')).toBe(second!.tick - 1);
+  expect(livingEnd(both, 'nobody')).toBe(second!.tick - 1);
+});
+
 it('memory is named by address and length', () => {
   expect(parseMemory('0x1000:4')).toEqual({ address: 0x1000n, length: 4, physical: false });
   expect(parseMemory('phys:4096')).toEqual({ address: 4096n, length: 8, physical: true });

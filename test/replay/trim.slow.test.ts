@@ -6,6 +6,7 @@ import { selectEvents } from '../../src/log/select.ts';
 import { checkSessionConfig, type Session } from '../../src/session.ts';
 import { restoreStored, storeSession } from '../../src/snapshot/stored.ts';
 import type { EventLog } from '../../src/log/append.ts';
+import { livingEnd } from '../../replay/ends.ts';
 import { ReplaySession } from '../../replay/session.ts';
 import { sessionBuilder } from '../../replay/session-builder.ts';
 import { Timeline } from '../../replay/timeline.ts';
@@ -73,6 +74,7 @@ describe.each(CASES)('$name', ({ guests, machine }) => {
       const { recording, build } = trimmed(made, from);
       expect(recording.ending.kind).toBe('clean');
       expect(recording.header!.start).toMatchObject({ tick: from });
+      expect(livingEnd(recording)).toBe(livingEnd(made.recording));
       const result = new ReplaySession(recording, build, { createHash: sha256 }).run();
       expect(result.divergence).toBeUndefined();
       expect(result).toMatchObject({ verified: true, whole: true, ticks: lastTick });
