@@ -61,14 +61,16 @@ const maskMove =
     const chosen: number[] = [];
     for (let at = 0; at < bytes; at += element) if (mask[at + element - 1]! & 0x80) chosen.push(at);
     if (chosen.length === 0 && isStore) return Flow.NEXT;
-    const linear = chosen.length === 0 ? 0n : cpu.effectiveLinear(insn, bytes, isStore);
+    // Segment limits and canonical addresses, too, are looked at for the chosen elements alone (measured).
+    const offset = cpu.effectiveOffset(insn);
+    const place = (at: number): bigint => linearAt(cpu, insn, offset + BigInt(at), element, isStore);
     if (isStore) {
       const data = register(s, insn.reg, bytes);
-      for (const at of chosen) cpu.mem.probeWrite(linear + BigInt(at), element);
-      for (const at of chosen) cpu.mem.writeBytes(linear + BigInt(at), data.subarray(at, at + element));
+      for (const at of chosen) cpu.mem.probeWrite(place(at), element);
+      for (const at of chosen) cpu.mem.writeBytes(place(at), data.subarray(at, at + element));
     } else {
       const data = new Uint8Array(bytes);
-      for (const at of chosen) cpu.mem.readBytes(linear + BigInt(at), data.subarray(at, at + element));
+      for (const at of chosen) cpu.mem.readBytes(place(at), data.subarray(at, at + element));
       setRegister(s, insn.reg, data, true);
     }
     return Flow.NEXT;
