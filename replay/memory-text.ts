@@ -14,7 +14,7 @@ export function parseMemory(text: string): Pick<Watched, 'address' | 'length' | 
 
 /** One write as a line. */
 export function writeText(write: Write | undefined, name?: (rip: bigint) => string | undefined): string {
-  if (write === undefined) return 'nobody wrote there since the domain was built';
+  if (write === undefined) return 'nobody wrote there since the domain was built or the recording begins';
   const little = (bytes: Uint8Array) => `0x${Buffer.from(bytes).reverse().toString('hex')}`;
   const symbol = name?.(write.rip);
   const by = write.outside
