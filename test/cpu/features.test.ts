@@ -93,6 +93,7 @@ describe('what CPUID does not offer', () => {
     ['avx', 'avx2', 'c5f5fec2', UD],
     ['avx', 'fma', 'c4e2f5b8c2', UD],
     ['avx', 'vaes', 'c4e275dcc2', UD],
+    ['avx', 'VLDMXCSR', 'c5f8ae16', UD],
     ['avx', 'AVX in XCR0', 'b80700000031d231c90f01d1', GP],
     ['fsgsbase', 'fsgsbase', 'f3480faec0', UD],
     ['fxsr', 'sse', '0f58c1', UD],

@@ -3,6 +3,7 @@ import { arithmetic } from './arithmetic.ts';
 import { bits } from './bits.ts';
 import { control } from './control.ts';
 import { moves } from './moves.ts';
+import { mxcsr } from './mxcsr.ts';
 import { muldiv } from './muldiv.ts';
 import type { Semantics } from './operation.ts';
 import { shifts } from './shifts.ts';
@@ -24,6 +25,7 @@ const attempts: Record<string, Semantics> = {
   ...sseFloatLanes,
   ...sseFloatFma,
   ...vectorStrings,
+  ...mxcsr,
   ...x87Common,
 };
 

@@ -11,6 +11,7 @@ import { Flow } from '../context.ts';
 import { raise, VECTOR } from '../fault.ts';
 import * as L from '../layout.ts';
 import { CR0, CR4, type CpuState, REG, SEG } from '../state.ts';
+import { requireVectors } from '../sse/operands.ts';
 import { FXSAVE_WRITTEN, MXCSR_MASK, restoreSse, restoreX87, saveSse, saveX87 } from './fxsave.ts';
 import { requireX87, unitOf } from './instructions.ts';
 import { FCW_INIT } from './state.ts';
@@ -90,14 +91,8 @@ const fxrstor: SystemInstruction = (cpu, insn) => {
   return Flow.NEXT;
 };
 
-/** #UD without CR4.OSFXSR or with CR0.EM, #NM with CR0.TS: SSE's own checks. */
-function requireSse(s: CpuState): void {
-  if (s.cr0 & CR0.EM || !(s.cr4 & CR4.OSFXSR)) raise(VECTOR.UD);
-  if (s.cr0 & CR0.TS) raise(VECTOR.NM);
-}
-
 const ldmxcsr: SystemInstruction = (cpu, insn) => {
-  requireSse(cpu.s);
+  requireVectors(cpu.s, insn.vex);
   const value = cpu.mem.read32(cpu.effectiveLinear(insn, 4, false)) >>> 0;
   checkMxcsr(value);
   cpu.s.set32(L.MXCSR, value);
@@ -105,7 +100,7 @@ const ldmxcsr: SystemInstruction = (cpu, insn) => {
 };
 
 const stmxcsr: SystemInstruction = (cpu, insn) => {
-  requireSse(cpu.s);
+  requireVectors(cpu.s, insn.vex);
   cpu.mem.write32(cpu.effectiveLinear(insn, 4, true), cpu.s.get32(L.MXCSR));
   return Flow.NEXT;
 };
