@@ -57,9 +57,10 @@ const iterations: Record<string, (o: Operation) => void> = {
     advance(o, RDI);
   },
   CMPS: (o) => {
-    // [rDI] first: where both are missing, CR2 says so on AMD's.
+    // [rDI] first, but for REPE CMPSB: where both are missing, CR2 says so on AMD's.
+    const early = o.size === 8 && o.rep === 'rep' ? readElement(o, RSI) : undefined;
     const b = readElement(o, RDI);
-    const a = readElement(o, RSI);
+    const a = early ?? readElement(o, RSI);
     o.flags.afterSub(o.f, a, b, o.let(i64.sub(a, b)), o.size);
     advance(o, RSI);
     advance(o, RDI);

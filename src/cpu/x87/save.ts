@@ -52,11 +52,11 @@ function aligned(cpu: ProcessorContext, insn: Instruction, bytes: number, write:
   return linear;
 }
 
-/** `bytes` behind `linear`: 32-bit addresses of 64-bit code wrap at 4 GiB (measured, where the image lies across it). */
+/** `bytes` behind `linear`: addresses of 16 and 32 bits wrap (measured, where the image lies across the end). */
 function behind(cpu: ProcessorContext, insn: Instruction, linear: bigint, bytes: number): bigint {
-  if (insn.addressSize !== 32 || !cpu.s.is64) return linear + BigInt(bytes);
+  if (insn.addressSize === 64) return linear + BigInt(bytes);
   const offset = cpu.effectiveOffset(insn);
-  return linear - offset + BigInt.asUintN(32, offset + BigInt(bytes));
+  return linear - offset + BigInt.asUintN(insn.addressSize, offset + BigInt(bytes));
 }
 
 function checkMxcsr(value: number): void {
