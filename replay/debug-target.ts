@@ -18,7 +18,7 @@ import { travelCommands } from './monitor-travel.ts';
 import { approach, findFirst, findLast, type Hit, listen } from './scan.ts';
 import { NO_SYMBOLS, symbolFileOf } from './symbol-file.ts';
 import { stepBackward, stepForward } from './step.ts';
-import type { Timeline } from './timeline.ts';
+import { type Timeline, TimelineDiverged } from './timeline.ts';
 
 export interface ReplayTargetOptions extends ViewOptions {
   /** Called with what a person at the debugger must know. */
@@ -109,6 +109,19 @@ export class ReplayTarget implements DebugTarget {
   }
 
   *move(motion: Motion): Work<Stopped> {
+    const here = this.timeline.tick;
+    try {
+      return yield* this.#move(motion);
+    } catch (error) {
+      if (!(error instanceof TimelineDiverged)) throw error;
+      // Another version of rexen may have recorded it: the session goes on where it was.
+      this.#options.say?.(error.message);
+      this.timeline.seek(here);
+      return this.#stop('interrupt');
+    }
+  }
+
+  *#move(motion: Motion): Work<Stopped> {
     if (motion.kind === 'seek') return yield* this.#seek(motion.place);
     if (motion.kind === 'continue') return yield* motion.reverse ? this.#back() : this.#on();
     if (motion.kind === 'step') {

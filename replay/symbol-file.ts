@@ -1,7 +1,11 @@
 /** A file for gdb with a guest's symbols. */
+import { debugFrame } from '../src/debug/symbols/debug-frame.ts';
 import { elfSymbols } from '../src/debug/symbols/elf-symbols.ts';
 import { symbolImage } from '../src/debug/symbols/elf-writer.ts';
-import { SortedSymbols } from '../src/debug/symbols/symbol-table.ts';
+import { OrcTables } from '../src/debug/symbols/orc.ts';
+import { SortedSymbols, type SymbolTable } from '../src/debug/symbols/symbol-table.ts';
+import type { Domain } from '../src/hypervisor/domain.ts';
+import { vcpuReader } from '../src/inspect/symbols.ts';
 import type { Session } from '../src/session.ts';
 import { guestSymbols } from './guest-symbols.ts';
 
@@ -16,5 +20,15 @@ export function symbolFileOf(session: Session, id: number): Uint8Array | undefin
   const bytes = kernel === undefined ? undefined : session.images.get(kernel)?.bytes;
   if (bytes && elfSymbols(bytes)) return bytes;
   const symbols = guestSymbols(session, domain);
-  return symbols.size > 0 ? symbolImage(symbols) : undefined;
+  if (symbols.size === 0) return undefined;
+  return symbolImage(symbols, unwindTables(session, domain, symbols));
+}
+
+/** The kernel's own tables in gdb's form, if it has any and one of its vcpus can read them. */
+function unwindTables(session: Session, domain: Domain, symbols: SymbolTable): Uint8Array | undefined {
+  for (const vcpu of domain.vcpus) {
+    const rows = OrcTables.of(symbols, vcpuReader(session, vcpu))?.rows() ?? [];
+    if (rows.length > 0) return debugFrame(rows);
+  }
+  return undefined;
 }

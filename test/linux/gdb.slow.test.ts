@@ -9,6 +9,7 @@ import { SEG } from '../../src/cpu/state.ts';
 import { framePacket } from '../../src/debug/rsp/framing.ts';
 import { type GdbServer, listenForGdb } from '../../src/host/gdb-server.ts';
 import { openRecording } from '../../src/log/recording.ts';
+import { backtrace } from '../../replay/backtrace.ts';
 import { ReplayTarget } from '../../replay/debug-target.ts';
 import { contents, translate, withVcpu } from '../../src/inspect/places.ts';
 import { whoWrote } from '../../replay/queries.ts';
@@ -109,6 +110,7 @@ testWithImages(
       'reverse-continue',
       'info symbol $rip',
       'monitor when',
+      'backtrace 8',
       'delete',
       'monitor who-wrote jiffies_64:8',
       'detach',
@@ -121,6 +123,13 @@ testWithImages(
     expect(theEnd).toBe(target.end);
     expect(out).toMatch(/hit Hardware watchpoint 2: \*\(long \*\)&jiffies_64\n\nOld value = \d+\nNew value = \d+/);
     expect(out).toMatch(/^tick_do_update_jiffies64 \+ \d+ in section/m);
+    // The kernel's own unwind tables, in gdb's form.
+    timeline.seek(lastWrite!);
+    const vcpu = timeline.session.xen.find(1)!.vcpus.find((each) => each.slot === timeline.session.engine.current)!;
+    const ours = backtrace(timeline.session, vcpu, undefined, 8).map(({ symbol }) => symbol!.split('+')[0]);
+    const theirs = [...out.matchAll(/^#\d +0x[0-9a-f]+ in (\w+) \(\)$/gm)].map(([, name]) => name);
+    expect(ours).toHaveLength(8);
+    expect(theirs).toEqual(ours);
     timeline.seek(target.end);
     const address = symbolsOf(timeline.session, 1)!.address('jiffies_64')!;
     const write = whoWrote(timeline, { domain: 1, vcpu: 0, address, length: 8 }, target.end);

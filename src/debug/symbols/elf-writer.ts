@@ -4,7 +4,7 @@ import type { SymbolEntry, SymbolTable } from './symbol-table.ts';
 const HEADER_BYTES = 64;
 const SECTION_BYTES = 64;
 const SYMBOL_BYTES = 24;
-const SHT = { SYMTAB: 2, STRTAB: 3, NOBITS: 8 } as const;
+const SHT = { PROGBITS: 1, SYMTAB: 2, STRTAB: 3, NOBITS: 8 } as const;
 /** SHF_ALLOC with SHF_EXECINSTR, SHF_WRITE. */
 const CODE_FLAGS = 6;
 const DATA_FLAGS = 3;
@@ -25,24 +25,27 @@ interface Run {
 
 /**
  * Sections without content span the addresses, one for each stretch of code or of data; every symbol lies in one.
+ * @param frames content of `.debug_frame`
  *
  *     ┌────────┬────────────────┬─────────┬───────────┬──────────────────────────────────────────────────────┐
  *     │ header │ symbols, 24 B  │ strings │ shstrings │ sections: null, .text or .data …, .symtab, .strtab, … │
  *     └────────┴────────────────┴─────────┴───────────┴──────────────────────────────────────────────────────┘
  */
-export function symbolImage(table: SymbolTable): Uint8Array {
+export function symbolImage(table: SymbolTable, frames: Uint8Array = new Uint8Array(0)): Uint8Array {
   const runs = runsOf(table.entries());
   const entries = table.all();
   const strings = Buffer.from(`\0${entries.map(({ name }) => `${name}\0`).join('')}`, 'latin1');
-  const names = Buffer.from('\0.text\0.data\0.symtab\0.strtab\0.shstrtab\0', 'latin1');
+  const names = Buffer.from('\0.text\0.data\0.debug_frame\0.symtab\0.strtab\0.shstrtab\0', 'latin1');
   const nameAt = (name: string) => names.indexOf(`${name}\0`);
   const symbolsAt = HEADER_BYTES;
   const symbolBytes = (entries.length + 1) * SYMBOL_BYTES;
   const stringsAt = symbolsAt + symbolBytes;
   const namesAt = stringsAt + strings.length;
-  const sectionsAt = Math.ceil((namesAt + names.length) / 8) * 8;
-  const image = Buffer.alloc(sectionsAt + (runs.length + 4) * SECTION_BYTES);
-  writeHeader(image, sectionsAt, runs.length + 4, runs.find(({ code }) => code)?.address ?? 0n);
+  const framesAt = Math.ceil((namesAt + names.length) / 8) * 8;
+  const sectionsAt = Math.ceil((framesAt + frames.length) / 8) * 8;
+  const image = Buffer.alloc(sectionsAt + (runs.length + 5) * SECTION_BYTES);
+  image.set(frames, framesAt);
+  writeHeader(image, sectionsAt, runs.length + 5, runs.find(({ code }) => code)?.address ?? 0n);
   let name = 1;
   for (const [i, entry] of entries.entries()) {
     const at = symbolsAt + (i + 1) * SYMBOL_BYTES;
@@ -71,6 +74,7 @@ export function symbolImage(table: SymbolTable): Uint8Array {
     entry: SYMBOL_BYTES,
   });
   section('.strtab', SHT.STRTAB, { offset: stringsAt, size: BigInt(strings.length) });
+  section('.debug_frame', SHT.PROGBITS, { offset: framesAt, size: BigInt(frames.length) });
   section('.shstrtab', SHT.STRTAB, { offset: namesAt, size: BigInt(names.length) });
   return new Uint8Array(image);
 }

@@ -15,7 +15,18 @@ import type { ReadLinear } from './linear-reader.ts';
 import type { SymbolTable } from './symbol-table.ts';
 
 /** ORC_REG_*. */
-const ORC = { UNDEFINED: 0, PREV_SP: 1, DX: 2, DI: 3, BP: 4, SP: 5, R10: 6, R13: 7, BP_INDIRECT: 8, SP_INDIRECT: 9 };
+export const ORC = {
+  UNDEFINED: 0,
+  PREV_SP: 1,
+  DX: 2,
+  DI: 3,
+  BP: 4,
+  SP: 5,
+  R10: 6,
+  R13: 7,
+  BP_INDIRECT: 8,
+  SP_INDIRECT: 9,
+};
 
 /** The order of the registers at the beginning of struct pt_regs, and where what IRET pops lies in it. */
 const PT_REGS = { R13: 16, BP: 32, R10: 56, DX: 96, DI: 112, IP: 128 } as const;
@@ -30,6 +41,17 @@ const NEW_TYPES: readonly OrcType[] = ['none', 'end', 'call', 'regs', 'partial',
 interface OrcEntry {
   readonly spOffset: bigint;
   readonly bpOffset: bigint;
+  readonly spRegister: number;
+  readonly bpRegister: number;
+  readonly type: OrcType;
+}
+
+/** An entry as it is, for whoever wants them all. */
+export interface OrcRow {
+  /** Where it begins to hold. */
+  readonly address: bigint;
+  readonly spOffset: number;
+  readonly bpOffset: number;
   readonly spRegister: number;
   readonly bpRegister: number;
   readonly type: OrcType;
@@ -74,6 +96,21 @@ export class OrcTables {
     if (ips === undefined || end === undefined || entries === undefined) return undefined;
     const count = Number((end - ips) / 4n);
     return count > 0 && count <= MAX_ENTRIES ? new OrcTables(read, ips, entries, count) : undefined;
+  }
+
+  /** All entries, ascending; none if they cannot be read. */
+  rows(): OrcRow[] {
+    const ips = this.#read(this.#ips, 4 * this.#count);
+    if (!ips) return [];
+    const places = view(ips);
+    const rows: OrcRow[] = [];
+    for (let i = 0; i < this.#count; i++) {
+      const entry = this.#entry(i);
+      if (!entry) return [];
+      const address = BigInt.asUintN(64, this.#ips + BigInt(4 * i + places.getInt32(4 * i, true)));
+      rows.push({ ...entry, address, spOffset: Number(entry.spOffset), bpOffset: Number(entry.bpOffset) });
+    }
+    return rows;
   }
 
   /** The caller of `state`, 'end' at the bottom of the stack, or undefined where the tables do not help. */
