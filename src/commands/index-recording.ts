@@ -16,7 +16,7 @@ export function describeIndex(command: Command): void {
   addTimelineOptions(command)
     .argument('<file>', 'a recording')
     .description(
-      'Makes a recording with snapshots inside, so that whoever opens it is anywhere in it at once: debug at the end of a long one begins after a second instead of a replay.',
+      'Makes a recording with snapshots inside, so that whoever opens it is anywhere in it at once: debug at the end of a long one begins after a second or two instead of a replay.',
     )
     .option('--snapshots <n>', 'how many, evenly over it', countOfSnapshots, 40)
     .option('-o, --output <file>', 'where to; default FILE with .indexed.rxn')
