@@ -118,7 +118,7 @@ export class Decoder {
     const entry = lookup[map]![out.opcode] ?? LOOKUP_LEGACY[map]![out.opcode];
     if (!entry) return this.#refuse(out, map, reader);
     const row = this.#selectRow(out, reader, entry);
-    if (!row) return false;
+    if (!row) return this.#refuse(out, map, reader);
     out.row = row;
     out.rep = row.rep === 'none' ? REP_NONE : out.rep;
     if (this.#rawVvvv !== NO_VVVV && !row.usesVvvv) return false;
@@ -136,7 +136,7 @@ export class Decoder {
    */
   #refuse(out: Instruction, map: number, reader: ByteReader): boolean {
     if (map < MAP_0F38 || this.#badVex) return false;
-    this.#readModrm(out, reader);
+    if (out.modrm < 0) this.#readModrm(out, reader);
     if (out.mod !== 3) readMemoryOperand(out, reader, false);
     if (map === MAP_0F3A || map === MAP_VEX_0F + 2) reader.u8();
     return false;
@@ -162,6 +162,7 @@ export class Decoder {
     out.has66 = false;
     out.vex = false;
     this.#badVex = false;
+    out.modrm = -1;
     out.vexL = 0;
     out.vvvv = NO_VVVV;
     this.#rawVvvv = NO_VVVV;

@@ -22,7 +22,7 @@ const isStringLike = new Set(['MOVS', 'STOS', 'LODS', 'SCAS', 'CMPS', 'XLAT']);
 
 /** Where records are put together before they go to the pool. One block at a time. */
 /** Mnemonics whose first operand, in memory, is a source. */
-const onlyReads = /^(CMP|TEST|BT|PUSH|MUL|IMUL|DIV|IDIV|JMP|CALL)$/;
+const onlyReads = /^(CMP|TEST|BT|PUSH|MUL|IMUL|DIV|IDIV|JMP|CALL|V?LDMXCSR)$/;
 const isHint = /^(NOP|PREFETCH\w*)$/;
 
 export class Lowering {
