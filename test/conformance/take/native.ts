@@ -28,11 +28,22 @@ export function cannotTake(): string | undefined {
   return undefined;
 }
 
-export function hostFlags(): Set<string> {
-  if (!existsSync('/proc/cpuinfo')) return new Set();
-  const line = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
-  return new Set(line.trim().split(/\s+/));
+/** What /proc/cpuinfo says of the first processor under `name`. */
+function hostSays(name: string): string {
+  if (!existsSync('/proc/cpuinfo')) return '';
+  return new RegExp(`^${name}\\s*:(.*)$`, 'm').exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.trim() ?? '';
 }
+
+export function hostFlags(): Set<string> {
+  return new Set(hostSays('flags').split(/\s+/));
+}
+
+/** Whether the host is an AMD, as ours claims to be: others do many a thing another way that the manuals leave open. */
+export const isAmd = (): boolean => hostSays('vendor_id') === 'AuthenticAMD';
+
+/** Whether it is one like that which ours was measured against: Zen 4. */
+export const isMeasured = (): boolean =>
+  isAmd() && hostSays('cpu family') === '25' && Number(hostSays('model')) >> 4 === 1;
 
 /** Names of /proc/cpuinfo that differ from the instruction table's. */
 const HOST_NAMES: Readonly<Record<string, string>> = {
