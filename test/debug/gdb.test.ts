@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { connect } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
+import { processOf } from '../../src/debug/target.ts';
 import { type GdbServer, listenForGdb } from '../../src/host/gdb-server.ts';
 import { REGISTERS } from '../../src/debug/registers.ts';
 import { ReplayTarget } from '../../replay/debug-target.ts';
@@ -315,6 +316,24 @@ describe('gdb', async () => {
     expect(out).toContain('there is no command "frobnicate"');
     expect(out).toMatch(/^monitor seek MARK/m);
     expect(target.threads()).toHaveLength(2);
+  }, 60_000);
+
+  it('is joined at a thread of another process than the first', async () => {
+    const two = recordGuests([{ guest: 'race', vcpus: 2 }, { guest: 'spinner' }], 3_000_000);
+    const line = new Timeline(two.recording, two.build);
+    const both = new ReplayTarget(line);
+    // A turn of the second domain.
+    for (let tick = 20_000; processOf(both.current) !== 2; tick += 5_000) {
+      line.seek(tick);
+      both.interrupted();
+    }
+    const port = await listenForGdb('0', both);
+    servers.push(port);
+    const out = await gdb(port, 'thread', 'print $cr0 != 0', 'thread 1.1', 'print $cr0 != 0');
+    expect(out).toContain('[Current thread is 2.1 ');
+    expect(out).toContain('[Switching to thread 1.1 ');
+    expect([...out.matchAll(/^\$\d = (\d)$/gm)].map(([, value]) => value)).toEqual(['1', '1']);
+    expect(out).not.toContain('too long');
   }, 60_000);
 
   it('shows domains as processes and vcpus as their threads', async () => {

@@ -92,7 +92,7 @@ export class Stub {
     const result = answer(this.#c, data);
     if (typeof result === 'string') out.push(framePacket(result));
     else if ('work' in result) this.#work = this.#monitor(result.work);
-    else if (result.motion.kind === 'none') out.push(framePacket(this.#stopReply(this.#last)));
+    else if (result.motion.kind === 'none') out.push(framePacket(this.#where()));
     else this.#work = this.#move(this.#c.target.move(result.motion));
   }
 
@@ -127,6 +127,12 @@ export class Stub {
     this.#c.selected = stopped.thread;
     if (stopped.reason === 'exited') this.#c.closed = !this.#c.extended;
     return this.#stopReply(stopped);
+  }
+
+  /** The answer to `?`. gdb takes it that what it asks next is meant for the thread named here. */
+  #where(): string {
+    this.#c.general = this.#last.thread;
+    return this.#stopReply(this.#last);
   }
 
   #stopReply({ thread, reason, address }: Stopped): string {

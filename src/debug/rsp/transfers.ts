@@ -23,8 +23,10 @@ export function transfer(c: Conversation, args: string): string {
 const OBJECTS: Readonly<Record<string, (c: Conversation, annex: string) => string | undefined>> = {
   features: (c, annex) => {
     if (annex !== 'target.xml') return undefined;
-    c.described.add(processOf(c.chosen));
-    return c.target.targetXml(c.chosen);
+    // A gdb that has chosen no thread yet asks on behalf of the first process that it will be told of.
+    const thread = c.general > 0 ? c.general : (c.threads()[0]?.id ?? c.chosen);
+    c.described.add(processOf(thread));
+    return c.target.targetXml(thread);
   },
   threads: (c) =>
     `<?xml version="1.0"?><threads>${c
