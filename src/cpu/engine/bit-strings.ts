@@ -1,6 +1,7 @@
 /**
- * BT, BTS, BTR and BTC of memory with the bit's number in a register, where the segment is not flat: the number moves the
- * offset (Intel SDM 1, 3.1.1.9), so the segment's limit and the wrap of 16-bit offsets apply to where it leads.
+ * BT, BTS, BTR and BTC of memory with the bit's number in a register, where the segment is not flat or the address narrower
+ * than the code's: the number moves the offset (Intel SDM 1, 3.1.1.9), so the segment's limit and the wrap of offsets apply
+ * to where it leads.
  */
 import { Flow, type ProcessorContext, type SystemInstruction } from '../context.ts';
 import type { Instruction } from '../decode/instruction.ts';
@@ -18,7 +19,7 @@ const CHANGES: Readonly<Record<string, ((old: bigint, bit: bigint) => bigint) | 
 /** Must TypeScript execute `insn` in code of mode `mode`? */
 export function isSegmentedBitString(insn: Instruction, mode: number): boolean {
   if (!insn.hasMem || !(insn.row.mnemonic in CHANGES) || insn.operands[1]?.kind !== 'gpr') return false;
-  if ((mode & MODE_BITS) === 2) return false;
+  if ((mode & MODE_BITS) === 2) return insn.addressSize === 32;
   const { segment } = insn.memory;
   const flat = segment === SEG.SS ? (mode & FLAT_STACK) !== 0 : segment !== SEG.CS && (mode & FLAT_DATA) !== 0;
   return !flat || segment >= SEG.FS || insn.addressSize === 16;
