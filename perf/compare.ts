@@ -10,9 +10,13 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { type Figure, type Figures, figure, noise, short } from './bench/figures.ts';
 import type { BenchResult } from './bench/result.ts';
+import { scriptArguments } from '../src/host/script-arguments.ts';
+
+const USAGE = `usage: npm run bench:compare -- A B [NAME]... [--rounds N] [--repeat N] [--scale X] [--json]
+Two revisions, in turns, or two files of npm run bench -- --json.
+example: npm run bench:compare -- HEAD~5 HEAD interpreter`;
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Not in the repository, and the same for both. */
@@ -114,7 +118,7 @@ function benchIn(folder: string, args: readonly string[]): Figures {
 }
 
 function main(): void {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = scriptArguments(USAGE, {
     allowPositionals: true,
     options: {
       rounds: { type: 'string', default: '3' },
@@ -124,7 +128,7 @@ function main(): void {
     },
   });
   const [a, b, ...names] = positionals;
-  if (a === undefined || b === undefined) throw new Error('usage: npm run bench:compare -- A B [NAME...] [--rounds N]');
+  if (a === undefined || b === undefined) throw new Error(USAGE);
   const scratch = mkdtempSync(join(tmpdir(), 'rexen-compare-'));
   try {
     const sides = [a, b].map((side) => (existsSync(side) ? fromFile(side) : fromRevision(side, scratch)));

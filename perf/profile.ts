@@ -14,7 +14,6 @@
  */
 import '../src/host/v8.ts';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { Session } from '../src/session.ts';
 import { counterTable, startCounting } from './counters.ts';
 import { hostFunctions, hostTable } from './cpuprofile.ts';
@@ -26,6 +25,7 @@ import { SilentLog } from './workloads/silent-log.ts';
 import { workloadByName } from './workloads/index.ts';
 import { runOnce } from './workloads/run.ts';
 import type { Workload } from './workloads/workload.ts';
+import { scriptArguments } from '../src/host/script-arguments.ts';
 
 const USAGE =
   'usage: npm run profile -- host|guest|mix|pairs|counters WORKLOAD [--top N] [--max-ticks N] [--every N] [--save FILE]\n' +
@@ -39,7 +39,7 @@ function sessionOf(workload: Workload): Session {
 }
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = scriptArguments(USAGE, {
     allowPositionals: true,
     options: {
       top: { type: 'string', default: '25' },

@@ -9,7 +9,6 @@
 import { spawnSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { type Figure, figureLines, type SuiteResult } from './figures.ts';
 import { commitOf, describeHost, hostLine } from './host.ts';
 import type { Suite, SuiteOptions } from './suite.ts';
@@ -21,6 +20,12 @@ import { recording } from './suites/recording.ts';
 import { travel } from './suites/travel.ts';
 import { historyLine } from '../history.ts';
 import type { BenchResult } from './result.ts';
+import { scriptArguments } from '../../src/host/script-arguments.ts';
+
+const USAGE = `usage: npm run bench -- [NAME]... [--repeat N] [--scale X] [--json] [--keep]
+Benchmarks: interpreter, v86, recording, hypercall, memory, linux, travel; without a name, all of them.
+--json: one object; --keep: a line for perf/history.jsonl as well.
+example: npm run bench -- interpreter linux --repeat 2`;
 
 export const SUITES: readonly Suite[] = [interpreter, beside32, recording, hypercall, memory, linux, travel];
 
@@ -59,7 +64,7 @@ function inChild(suite: Suite, { repeat, scale }: SuiteOptions): SuiteResult {
 }
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = scriptArguments(USAGE, {
     allowPositionals: true,
     options: {
       repeat: { type: 'string', default: '5' },

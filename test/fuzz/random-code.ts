@@ -6,9 +6,13 @@
  * does the work, so that a seed that hangs is named and ends the run.
  */
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { parseArgs } from 'node:util';
 import { MODES, type Mode, random } from '../cpu/engine/random-code.ts';
 import { fuzz, fuzzMachine } from './random-machine.ts';
+import { scriptArguments } from '../../src/host/script-arguments.ts';
+
+const USAGE = `usage: npm run fuzz -- [--seeds N] [--first N] [--ticks N] [--mode real|flat32|paged32|long64]...
+Random bytes as code, on machines with whole blocks and cut ones: no exception of the host, no hang, one digest.
+example: npm run fuzz -- --seeds 1000 --mode long64`;
 
 /** A seed takes milliseconds; this much means that it hangs. */
 const HANG_MS = 120_000;
@@ -81,7 +85,7 @@ function watched(job: Job): Promise<FuzzSummary> {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
+  const { values } = scriptArguments(USAGE, {
     options: {
       seeds: { type: 'string', default: '100' },
       first: { type: 'string', default: '1' },

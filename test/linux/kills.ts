@@ -12,8 +12,12 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { CRYPTO_UNTESTED } from './options.ts';
+import { scriptArguments } from '../../src/host/script-arguments.ts';
+
+const USAGE = `usage: npm run kills -- [--times N] [--seconds N]
+Kills the recorder with SIGKILL at random moments of a boot of Linux: what is left must replay, to within a second of work.
+example: npm run kills -- --times 5`;
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -105,7 +109,7 @@ export function faults({ ending, ticks, events, lostMs, replay }: Killed): strin
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
+  const { values } = scriptArguments(USAGE, {
     options: { times: { type: 'string', default: '20' }, seconds: { type: 'string', default: '12' } },
   });
   const folder = mkdtempSync(join(tmpdir(), 'rexen-kills-'));

@@ -8,7 +8,11 @@
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { scriptArguments } from '../../src/host/script-arguments.ts';
+
+const USAGE = `usage: npm run replays -- FILE [--times N] [--jobs N] [--node PATH]...
+Replays a recording in processes of their own, by turns with each Node given: all must verify with one digest.
+example: npm run replays -- recordings/linux.rxn --times 20`;
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -78,7 +82,7 @@ export async function replayMany(
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = scriptArguments(USAGE, {
     allowPositionals: true,
     options: {
       times: { type: 'string', default: '100' },
