@@ -3,14 +3,13 @@ import * as L from '../cpu/layout.ts';
 import { SEG } from '../cpu/state.ts';
 import {
   avxFeature,
+  behindGeneral,
   EFLAGS,
   type Feature,
   registerSet,
   sseFeature,
   system,
   value,
-  x87,
-  x87Control,
 } from './registers.ts';
 
 const GENERAL: readonly (readonly [name: string, number: number, type: string])[] = [
@@ -23,15 +22,6 @@ const GENERAL: readonly (readonly [name: string, number: number, type: string])[
   ['esi', 6, 'int'],
   ['edi', 7, 'int'],
 ];
-const SEGMENTS: readonly (readonly [string, number])[] = [
-  ['cs', SEG.CS],
-  ['ss', SEG.SS],
-  ['ds', SEG.DS],
-  ['es', SEG.ES],
-  ['fs', SEG.FS],
-  ['gs', SEG.GS],
-];
-
 const core: Feature = {
   name: 'org.gnu.gdb.i386.core',
   types: EFLAGS,
@@ -45,27 +35,7 @@ const core: Feature = {
         (s, v) => s.set64(L.GPR + 8 * n, v),
       ),
     ),
-    value(
-      'eip',
-      32,
-      'code_ptr',
-      (s) => s.rip,
-      (s, v) => {
-        s.rip = v;
-      },
-    ),
-    value(
-      'eflags',
-      32,
-      'i386_eflags',
-      (s) => s.eflags,
-      (s, v) => {
-        s.eflags = Number(v);
-      },
-    ),
-    ...SEGMENTS.map(([name, n]) => value(name, 32, 'int32', (s) => s.selector(n))),
-    ...x87,
-    ...x87Control,
+    ...behindGeneral('eip', 32),
   ],
 };
 

@@ -98,7 +98,7 @@ function fullTag(s: CpuState): number {
   return tag;
 }
 
-export const x87 = Array.from(
+const x87 = Array.from(
   { length: 8 },
   (_, i): Register => ({
     name: `st${i}`,
@@ -111,7 +111,7 @@ export const x87 = Array.from(
 );
 export const control = (name: string, get: (s: CpuState) => number) => value(name, 32, 'int', get, undefined, 'float');
 
-export const x87Control = [
+const x87Control = [
   control('fctrl', (s) => u16(s, L.X87_FCW)),
   control('fstat', (s) => u16(s, L.X87_FSW)),
   control('ftag', fullTag),
@@ -131,33 +131,35 @@ function flagsXml(id: string, bytes: number, bits: Readonly<Record<string, numbe
 export const EFLAGS =
   '<flags id="i386_eflags" size="4"><field name="" start="22" end="31"/><field name="CF" start="0" end="0"/><field name="" start="1" end="1"/><field name="PF" start="2" end="2"/><field name="AF" start="4" end="4"/><field name="ZF" start="6" end="6"/><field name="SF" start="7" end="7"/><field name="TF" start="8" end="8"/><field name="IF" start="9" end="9"/><field name="DF" start="10" end="10"/><field name="OF" start="11" end="11"/><field name="NT" start="14" end="14"/><field name="RF" start="16" end="16"/><field name="VM" start="17" end="17"/><field name="AC" start="18" end="18"/><field name="VIF" start="19" end="19"/><field name="VIP" start="20" end="20"/><field name="ID" start="21" end="21"/></flags>';
 
+/** What gdb has behind the general registers: instruction pointer, flags, selectors, x87. The same for both widths. */
+export const behindGeneral = (pointer: string, bits: 32 | 64): Register[] => [
+  value(
+    pointer,
+    bits,
+    'code_ptr',
+    (s) => s.rip,
+    (s, v) => {
+      s.rip = v;
+    },
+  ),
+  value(
+    'eflags',
+    32,
+    'i386_eflags',
+    (s) => s.eflags,
+    (s, v) => {
+      s.eflags = Number(v);
+    },
+  ),
+  ...SEGMENTS.map(([name, n]) => value(name, 32, 'int32', (s) => s.selector(n))),
+  ...x87,
+  ...x87Control,
+];
+
 const core: Feature = {
   name: 'org.gnu.gdb.i386.core',
   types: EFLAGS,
-  registers: [
-    ...general,
-    value(
-      'rip',
-      64,
-      'code_ptr',
-      (s) => s.rip,
-      (s, v) => {
-        s.rip = v;
-      },
-    ),
-    value(
-      'eflags',
-      32,
-      'i386_eflags',
-      (s) => s.eflags,
-      (s, v) => {
-        s.eflags = Number(v);
-      },
-    ),
-    ...SEGMENTS.map(([name, n]) => value(name, 32, 'int32', (s) => s.selector(n))),
-    ...x87,
-    ...x87Control,
-  ],
+  registers: [...general, ...behindGeneral('rip', 64)],
 };
 
 const SSE_TYPES =
