@@ -62,15 +62,12 @@ export async function shrink<T>(
     const pieces = split(current, parts);
     const complements = parts === 2 ? [] : pieces.map((_, i) => pieces.flatMap((piece, j) => (i === j ? [] : piece)));
     const all = [...pieces, ...complements];
-    const candidates = all.slice(0, maxTries - tries);
-    tries += candidates.length;
-    const found = await fails(candidates);
-    if (found < 0 && isStopped()) return { list: current, tries, minimal: false };
-    if (found < 0 && candidates.length < all.length) return { list: current, tries, minimal: false };
+    const before = tries;
+    const found = await first(all);
+    if (found < 0 && (isStopped() || tries - before < all.length)) return { list: current, tries, minimal: false };
     if (found >= 0) {
-      current = candidates[found];
+      adopt(all[found]!);
       parts = found < pieces.length ? 2 : Math.max(2, parts - 1);
-      onSmaller(current.length, tries);
     } else if (parts >= current.length) break;
     else parts = Math.min(current.length, 2 * parts);
   }

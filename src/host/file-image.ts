@@ -1,10 +1,9 @@
 /** Images as files: small ones in memory, large ones (disks) read piece by piece while a session runs. */
-import { createHash } from 'node:crypto';
 import { fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { DiskContent } from '../backends/blkif/disk.ts';
-import { diskContent, type Image } from '../toolstack/builder/image.ts';
-import { reason } from './files.ts';
+import type { Image } from '../toolstack/builder/image.ts';
+import { reason, sha256, sha256Of } from './files.ts';
 import { Progress } from './output.ts';
 
 /** Larger files stay where they are. */
@@ -74,8 +73,9 @@ class FileContent implements DiskContent {
 
 /** SHA-256 of an image, hexadecimal. Large ones take some seconds, and say so on a terminal. */
 export function imageSha256(image: Image): string {
-  const content = diskContent(image);
-  const hash = createHash('sha256');
+  const { content } = image;
+  if (!content) return sha256Of(image.bytes);
+  const hash = sha256();
   const chunk = new Uint8Array(Math.min(CHUNK_BYTES, content.length));
   const progress = new Progress();
   for (let at = 0; at < content.length; at += chunk.length) {

@@ -15,6 +15,7 @@ import {
   selectorIn,
   writeTables,
 } from './vector-segments.ts';
+import { REGISTERS } from './registers.ts';
 
 export interface VectorState {
   rip?: string;
@@ -48,24 +49,6 @@ export interface Vector {
   modelSpecific?: boolean;
 }
 
-const NAMES = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-];
 const CODE = 0x10000000;
 const DATA = 0x20000000;
 const MASK_64 = (1n << 64n) - 1n;
@@ -237,7 +220,7 @@ export class VectorMachine {
       e.frames.frame(this.#data).set(Buffer.from(bytes, 'hex'), Number(BigInt(addr)) - DATA);
     e.frameWritten(this.#data);
     loadSegments(s, v);
-    for (let n = 0; n < 16; n++) s.setReg(n, BigInt(v.in.regs![NAMES[n]!] ?? 0));
+    for (let n = 0; n < 16; n++) s.setReg(n, BigInt(v.in.regs![REGISTERS[n]!] ?? 0));
     s.eflags = Number(BigInt(v.in.regs!['rflags']!)) | FLAG.IF | 2;
     s.rip = BigInt(v.rip);
     s.u8.fill(0, L.YMM, L.YMM + 512);
@@ -281,7 +264,7 @@ export class VectorMachine {
     if (v.modelSpecific) return out;
     const skipped = new Set(v.undefinedRegs ?? []);
     for (let n = 0; n < 16; n++) {
-      const name = NAMES[n]!;
+      const name = REGISTERS[n]!;
       if (!skipped.has(name)) differs(name, s.reg(n), BigInt(v.out.regs?.[name] ?? v.in.regs![name] ?? 0) & MASK_64);
     }
     const undefinedFlags = Number(v.undefinedFlags) | FLAG.RF;

@@ -11,7 +11,8 @@ import {
 } from './case.ts';
 import { modeOf } from './descriptors.ts';
 import { DATA, flat } from './places.ts';
-import { openResults, REGISTERS } from './undefined.ts';
+import { REGISTERS } from '../registers.ts';
+import { openResults } from './undefined.ts';
 
 const [BREAKPOINT, OVERFLOW, PAGE_FAULT, DEBUG] = [3, 4, 14, 1] as const;
 const RF = 0x10000;

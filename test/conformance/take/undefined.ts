@@ -2,6 +2,7 @@
 import type { Instruction } from '../../../src/cpu/decode/instruction.ts';
 import type { Vector } from '../vector-machine.ts';
 import type { MachineState } from './case.ts';
+import { REGISTERS } from '../registers.ts';
 
 const [AF, OF, CF] = [0x10, 0x800, 1] as const;
 const STATUS = 0x8d5;
@@ -10,25 +11,6 @@ type Open = Pick<
   Vector,
   'undefinedFlags' | 'undefinedRegs' | 'undefinedMem' | 'undefinedFsw' | 'approx' | 'modelSpecific'
 >;
-
-export const REGISTERS = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-] as const;
 
 /** The count of a shift or rotate, masked as its operand size says, or -1. */
 export function shiftCount(insn: Instruction, cl: number): number {
